@@ -1,0 +1,1 @@
+"""Quality of each arrow: audio to transcript, transcript to note."""

@@ -1,0 +1,1 @@
+"""The grounded note writer: findings, sentences and notes without a language model."""

@@ -1,0 +1,1 @@
+"""Notes: findings, templates, grounded notes and their evidence."""

@@ -1,0 +1,64 @@
+"""What speech needs from engines. All ports here are synchronous CPU work: callers that serve others run them in a thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.spans import TimeSpan
+from osler.speech.model import HeardWord
+
+SAMPLE_RATE: Final = 16_000
+"""Hz; every engine port takes mono float32 samples in -1..1 at this rate."""
+
+Samples = NDArray[np.float32]
+
+
+class SpeechDetector(Protocol):
+    """Voice activity detection."""
+
+    @property
+    def record(self) -> EngineRecord: ...
+
+    def regions(self, samples: Samples) -> list[TimeSpan]:
+        """Return the stretches of speech in ``samples`` (shape [n]), in seconds from its start, in order, disjoint."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Words of one block, times in seconds from the block's start; ``language`` is an ISO 639-1 code."""
+
+    words: tuple[HeardWord, ...]
+    language: str
+
+
+class Transcriber(Protocol):
+    """A speech-to-text engine."""
+
+    @property
+    def record(self) -> EngineRecord: ...
+
+    def transcribe(
+        self, samples: Samples, regions: Sequence[TimeSpan], *, language: str | None, vocabulary: str
+    ) -> Recognition:
+        """Transcribe the ``regions`` of one block (shape [n], at most 10 minutes).
+
+        ``language`` None means: detect it. ``vocabulary`` biases the decoder towards its words; empty: no bias.
+        Raises EngineError.
+        """
+        ...
+
+
+class SpeakerEncoder(Protocol):
+    """Turns a voice into a vector; the same person's vectors point the same way."""
+
+    @property
+    def record(self) -> EngineRecord: ...
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed ``windows`` (shape [m, n samples]) to unit vectors (shape [m, d])."""
+        ...
