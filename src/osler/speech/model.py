@@ -31,7 +31,7 @@ class HeardWord:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One written word of a turn. ``text`` is normalised ("145/92"), ``heard`` what was said ("one forty five over ...").
+    """One written word of a turn. ``text`` is normalised ("145/92"), ``heard`` what was said.
 
     ``offset`` is the code point in ``Turn.text`` at which ``text`` stands; ``start`` and ``end`` are seconds;
     ``probability`` is the lowest of the heard words that it was made from.

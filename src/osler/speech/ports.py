@@ -1,4 +1,4 @@
-"""What speech needs from engines. All ports here are synchronous CPU work: callers that serve others run them in a thread."""
+"""What speech needs from engines. Every port here is synchronous CPU work; a server calls them in a thread."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
