@@ -96,7 +96,10 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A visit in words. ``duration`` is the recording's length in seconds; ``warnings`` are lines for the user."""
+    """A visit in words. ``duration`` is the recording's length in seconds; ``warnings`` are lines for the user.
+
+    ``incomplete`` says that the recording broke off: what follows the last turn could not be read.
+    """
 
     turns: tuple[Turn, ...]
     speakers: tuple[Speaker, ...] = ()
@@ -105,6 +108,7 @@ class Transcript:
     engine: EngineRecord | None = None
     diarizer: EngineRecord | None = None
     warnings: tuple[str, ...] = ()
+    incomplete: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the transcript in plain JSON types; :meth:`from_json` reads it back without loss."""
@@ -119,6 +123,7 @@ class Transcript:
             "engine": self.engine.to_json() if self.engine else None,
             "diarizer": self.diarizer.to_json() if self.diarizer else None,
             "warnings": list(self.warnings),
+            "incomplete": self.incomplete,
         }
 
     @classmethod
@@ -141,6 +146,7 @@ class Transcript:
                 engine=EngineRecord.from_json(data["engine"]) if data.get("engine") else None,
                 diarizer=EngineRecord.from_json(data["diarizer"]) if data.get("diarizer") else None,
                 warnings=tuple(str(w) for w in data.get("warnings") or ()),
+                incomplete=data.get("incomplete") is True,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NotATranscriptError(

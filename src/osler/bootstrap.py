@@ -1,0 +1,45 @@
+"""The only place where adapters meet rooms: builds services from settings. Only entry points import it."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from osler.notes.service import NoteService
+    from osler.speech.service import SpeechService
+    from osler.weights.service import WeightsStore
+
+
+def weights_store() -> "WeightsStore":
+    """Return the store of model weights at the configured place."""
+    from osler.config import Settings
+    from osler.weights.service import WeightsStore
+
+    return WeightsStore(Settings().models_path)
+
+
+def speech_service(model: str = "base") -> "SpeechService":
+    """Return speech-to-transcript on Whisper ``model`` (``base``, ``tiny.en``, ``small``, ...) and the GE2E encoder.
+
+    Raises UnknownNameError for a model that the lock file does not name, WeightsMissingError if it is not pulled.
+    """
+    from osler.engines.ge2e import Ge2eSpeakerEncoder
+    from osler.engines.silero import SileroSpeechDetector
+    from osler.engines.whisper import WhisperTranscriber
+    from osler.speech.service import SpeechService
+
+    store = weights_store()
+    name = f"whisper-{model}"
+    return SpeechService(
+        detector=SileroSpeechDetector(),
+        transcriber=WhisperTranscriber(store.locate(name), label=f"faster-whisper/{model}"),
+        encoder=Ge2eSpeakerEncoder(store.locate("ge2e") / "pretrained.pt"),
+    )
+
+
+@cache
+def note_service() -> "NoteService":
+    """Return the note service on the grounded writer, which needs no weights and no network."""
+    from osler.engines.grounded.writer import GroundedNoteWriter
+    from osler.notes.service import NoteService
+
+    return NoteService(GroundedNoteWriter())

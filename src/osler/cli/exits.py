@@ -1,0 +1,37 @@
+"""Exit codes: the one table from Osler's errors to what a shell sees."""
+
+from typing import Final
+
+from osler.kernel import errors
+
+USAGE: Final = 2
+INCOMPLETE: Final = 3
+"""The result is written, but the recording breaks off: some of the visit could not be read."""
+INTERNAL: Final = 70
+INTERRUPTED: Final = 130
+
+CODES: Final[dict[type[errors.OslerError], int]] = {
+    errors.UnreadableFileError: 10,
+    errors.NotAudioError: 11,
+    errors.EmptyAudioError: 12,
+    errors.NoSpeechError: 13,
+    errors.NotATranscriptError: 14,
+    errors.NoClinicalContentError: 15,
+    errors.UnknownNameError: 16,
+    errors.InputError: 19,
+    errors.OutputError: 20,
+    errors.WeightsMissingError: 30,
+    errors.WrongDigestError: 31,
+    errors.SourceUnavailableError: 32,
+    errors.WeightsError: 39,
+    errors.EngineError: 40,
+    errors.MissingExtraError: 41,
+}
+
+
+def code_of(error: errors.OslerError) -> int:
+    """Return the exit code of an error: that of its nearest class in the table, else INTERNAL."""
+    for cls in type(error).__mro__:
+        if cls in CODES:
+            return CODES[cls]
+    return INTERNAL
