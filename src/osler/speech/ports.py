@@ -2,19 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from osler.audio.model import SAMPLE_RATE, Samples
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.spans import TimeSpan
 from osler.speech.model import HeardWord
 
-SAMPLE_RATE: Final = 16_000
-"""Hz; every engine port takes mono float32 samples in -1..1 at this rate."""
-
-Samples = NDArray[np.float32]
+__all__ = [
+    "SAMPLE_RATE",
+    "Recognition",
+    "Samples",
+    "SpeakerEncoder",
+    "SpeechDetector",
+    "Transcriber",
+]
 
 
 class SpeechDetector(Protocol):
@@ -24,7 +29,9 @@ class SpeechDetector(Protocol):
     def record(self) -> EngineRecord: ...
 
     def regions(self, samples: Samples) -> list[TimeSpan]:
-        """Return the stretches of speech in ``samples`` (shape [n]), in seconds from its start, in order, disjoint."""
+        """Return the stretches of speech in ``samples`` (shape [n]), in seconds from its start, in order, disjoint.
+
+        They hug the speech: whoever wants a margin or wants short pauses bridged adds that himself."""
         ...
 
 
