@@ -1,0 +1,201 @@
+"""Who said each word: a hidden Markov model over words that weighs sound and language together.
+
+States are the acoustic clusters. A word's emission is its acoustic affinity plus the language evidence of its sentence
+under the cluster's role; the price of changing the speaker comes from the words around a border and the pause at it
+(Viterbi 1967; the idea of lexical evidence in diarization after Park and Georgiou 2018). Every way to give the roles to
+the clusters is decoded, the best total wins, and the margin over the others is the confidence.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.speech.model import CLINICIAN, PATIENT, HeardWord, other
+from osler.speech.roles import change_log_odds, clinician_log_odds, relative_log_odds
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionWeights:
+    """What the model's parts weigh. Set on simulated confusions of training dialogues and on synthetic visits."""
+
+    sound: float = 0.5
+    """Factor on the affinity; below 1 because neighbouring words share their acoustic windows."""
+    language: float = 1.0
+    """Factor on a sentence's role log-odds."""
+    change: float = 0.8
+    """Factor on the log-odds of the turn-change model."""
+    evidence_cap: float = 5.0
+    """Largest role log-odds of one sentence, either way: no single phrase decides."""
+    pause: float = 1.5
+    """Log-odds of a change per second of pause, up to one second."""
+    comma: float = -4.0
+    """Log-odds of a change after a comma."""
+    mid_phrase: float = -7.0
+    """Log-odds of a change inside a phrase."""
+    confidence: float = 0.15
+    """Factor that turns score margins into log-odds of a right role: sentences of one visit are not independent."""
+    split_margin: float = 0.12
+    """Per word: how much two speakers must explain better than one before a single voice is split by language."""
+
+
+DEFAULT_WEIGHTS: Final = AttributionWeights()
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """``speakers[i]`` is the speaker index of word ``i``; ``roles`` and ``confidences`` (0..1) are per speaker index."""
+
+    speakers: tuple[int, ...]
+    roles: tuple[str, ...]
+    confidences: tuple[float, ...]
+
+
+def attribute(
+    words: Sequence[HeardWord],
+    affinity: NDArray[np.floating],
+    weights: AttributionWeights = DEFAULT_WEIGHTS,
+) -> Attribution:
+    """Decide speaker and role of each word.
+
+    ``words`` are the whole recording in time order; ``affinity`` (shape [n words, k], k >= 1) is log-softmax-like: how
+    well each word fits each acoustic cluster. Raises ValueError when the shapes do not fit.
+    """
+    sound = np.asarray(affinity, dtype=np.float64)
+    if sound.ndim != 2 or sound.shape[0] != len(words) or (len(words) and sound.shape[1] < 1):
+        raise ValueError(f"affinity has shape {sound.shape} for {len(words)} words")
+    if not words:
+        return Attribution((), (), ())
+    evidence = _Evidence.of(words, weights)
+    if sound.shape[1] == 1:
+        return _attribute_one_voice(evidence, weights)
+    return _attribute_voices(sound, evidence, weights)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What language says: per word [n, 3] for clinician, patient, other; per word the log-odds of a change before it."""
+
+    roles: Floats
+    change: Floats
+
+    @classmethod
+    def of(cls, words: Sequence[HeardWord], weights: AttributionWeights) -> "_Evidence":
+        sentences = _sentences(words)
+        texts = [[words[i].text for i in sentence] for sentence in sentences]
+        roles = np.zeros((len(words), 3))
+        change = np.full(len(words), weights.mid_phrase)
+        for number, (sentence, text) in enumerate(zip(sentences, texts, strict=True)):
+            cap = weights.evidence_cap
+            clinical = float(np.clip(clinician_log_odds(text), -cap, cap))
+            relative = float(np.clip(relative_log_odds(text), -cap, cap))
+            roles[sentence.start : sentence.stop] = weights.language * _role_scores(clinical, relative) / len(text)
+            if number:
+                change[sentence.start] = weights.change * change_log_odds(texts[number - 1], text)
+        for i in range(1, len(words)):
+            if words[i - 1].text.endswith(",") and change[i] == weights.mid_phrase:
+                change[i] = weights.comma
+            change[i] += weights.pause * min(max(words[i].start - words[i - 1].end, 0.0), 1.0)
+        return cls(roles, change)
+
+
+def _role_scores(clinical: float, relative: float) -> Floats:
+    """Return log-likelihoods, up to a constant, of a sentence for clinician, patient and another person.
+
+    Another person is mostly a relative, who talks like a patient about somebody else, now and then a colleague.
+    """
+    is_clinical, is_relative = 1 / (1 + np.exp(-clinical)), 1 / (1 + np.exp(-relative))
+    return np.log(
+        [
+            is_clinical,
+            (1 - is_clinical) * (0.3 + 0.7 * (1 - is_relative)),
+            (1 - is_clinical) * (0.3 + 0.7 * is_relative) * 0.8 + is_clinical * 0.2,
+        ]
+    )
+
+
+def _sentences(words: Sequence[HeardWord]) -> list[range]:
+    """Cut the words after sentence punctuation and at pauses of a second."""
+    found, start = [], 0
+    for i, word in enumerate(words):
+        ends = word.text.rstrip("\"')”’").endswith((".", "?", "!", "…"))
+        if i + 1 == len(words) or ends or words[i + 1].start - word.end >= 1.0:
+            found.append(range(start, i + 1))
+            start = i + 1
+    return found
+
+
+def _assignments(k: int) -> list[tuple[int, ...]]:
+    """Return every way to give roles to ``k`` clusters: indices of clinician 0, patient 1, other 2."""
+    return [
+        tuple(0 if j == clinician else 1 if j == patient else 2 for j in range(k))
+        for clinician, patient in itertools.permutations(range(k), 2)
+    ]
+
+
+def _decode(emissions: Floats, change: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Run Viterbi on ``emissions`` [a, n, k] at once for all a; return the totals [a] and the best paths [a, n]."""
+    variants, n, k = emissions.shape
+    stays, leaves = -np.logaddexp(0, change), -np.logaddexp(0, -change) - np.log(max(k - 1, 1))
+    best = emissions[:, 0, :]
+    came_from = np.zeros((n, variants, k), dtype=np.intp)
+    identity = np.eye(k, dtype=bool)
+    for i in range(1, n):
+        step = np.where(identity, stays[i], leaves[i])
+        candidates = best[:, :, None] + step
+        came_from[i] = candidates.argmax(axis=1)
+        best = candidates.max(axis=1) + emissions[:, i, :]
+    paths = np.zeros((variants, n), dtype=np.intp)
+    paths[:, -1] = best.argmax(axis=1)
+    rows = np.arange(variants)
+    for i in range(n - 1, 0, -1):
+        paths[:, i - 1] = came_from[i, rows, paths[:, i]]
+    return best.max(axis=1), paths
+
+
+def _attribute_voices(sound: Floats, evidence: _Evidence, weights: AttributionWeights) -> Attribution:
+    assignments = _assignments(sound.shape[1])
+    emissions = np.stack(
+        [weights.sound * sound + evidence.roles[:, list(assignment)] for assignment in assignments]
+    )
+    totals, paths = _decode(emissions, evidence.change)
+    order = np.argsort(-totals, kind="stable")
+    chosen = assignments[order[0]]
+    chances = np.exp(weights.confidence * (totals - totals.max()))
+    chances /= chances.sum()
+    confidences = [
+        float(sum(chance for chance, a in zip(chances, assignments, strict=True) if a[j] == chosen[j]))
+        for j in range(sound.shape[1])
+    ]
+    return _labelled(paths[order[0]], chosen, confidences)
+
+
+def _attribute_one_voice(evidence: _Evidence, weights: AttributionWeights) -> Attribution:
+    """Sound heard one voice: split it into clinician and patient only where language is sure that two people talk."""
+    n = len(evidence.change)
+    alone = evidence.roles[:, :2].sum(axis=0)
+    both, paths = _decode(evidence.roles[None, :, :2], evidence.change)
+    stay = -np.logaddexp(0, evidence.change[1:]).sum()
+    margin = float(both[0] - alone.max() - stay)
+    if margin > max(weights.split_margin * n, 6.0):
+        certainty = 1 / (1 + np.exp(-weights.confidence * margin))
+        return _labelled(paths[0], (0, 1), [float(certainty)] * 2)
+    role = int(alone.argmax())
+    certainty = 1 / (1 + np.exp(-weights.confidence * abs(alone[0] - alone[1])))
+    return _labelled(np.zeros(n, dtype=np.intp), (role,), [float(certainty)])
+
+
+def _labelled(path: NDArray[np.intp], assignment: Sequence[int], confidences: Sequence[float]) -> Attribution:
+    """Name the speakers, dropping clusters without words; others are numbered in the order in which they speak."""
+    present = list(dict.fromkeys(path.tolist()))
+    numbers = itertools.count(1)
+    roles = tuple(
+        (CLINICIAN, PATIENT)[assignment[j]] if assignment[j] < 2 else other(next(numbers)) for j in present
+    )
+    index = {j: position for position, j in enumerate(present)}
+    return Attribution(tuple(index[j] for j in path.tolist()), roles, tuple(confidences[j] for j in present))

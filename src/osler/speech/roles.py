@@ -1,0 +1,124 @@
+"""Who sounds like the clinician: a small linear language model of roles and of turn changes.
+
+Two logistic regressions over words, word pairs and shapes, trained by ``python -m osler_evals.train_roles`` and read
+from ``data/roles.tsv`` (sources and licences stand in that file):
+
+* ``role``: log-odds that a sentence was said by the clinician and not by the patient (or who speaks for the patient);
+* ``relative``: log-odds that a sentence was said by a relative or other companion and not by the patient;
+* ``change``: log-odds that another person speaks after the border between two sentences.
+"""
+
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)*")
+_DIGITS = re.compile(r"\d+")
+
+
+def tokens_of(words: Iterable[str]) -> list[str]:
+    """Return the lower-case tokens of words as written, digits folded to ``0``, punctuation dropped."""
+    return [_DIGITS.sub("0", token).replace("’", "'") for word in words for token in _TOKEN.findall(word.lower())]
+
+
+def is_question(words: Sequence[str]) -> bool:
+    """Say whether the last word carries a question mark."""
+    return bool(words) and "?" in words[-1][-2:]
+
+
+def _length(count: int) -> str:
+    for limit in (1, 2, 3, 5, 8, 13, 21):
+        if count <= limit:
+            return f"#{limit}"
+    return "#34"
+
+
+def sentence_features(words: Sequence[str]) -> list[str]:
+    """Return the features of one sentence (its words as written) for ``role`` and ``relative``; each once."""
+    tokens = tokens_of(words)
+    found = dict.fromkeys(tokens)
+    found.update(dict.fromkeys(f"{a} {b}" for a, b in zip(tokens, tokens[1:], strict=False)))
+    if tokens:
+        found[f"^{tokens[0]}"] = None
+        found["^" + " ".join(tokens[:2])] = None
+    found[_length(len(tokens))] = None
+    if is_question(words):
+        found["?"] = None
+    return list(found)
+
+
+def change_features(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return the features of the border between two sentences (words as written) for ``change``."""
+    left, right = tokens_of(before), tokens_of(after)
+    asked = "?" if is_question(before) else "."
+    ended = "?" if is_question(after) else "."
+    features = [
+        f"{asked}|",
+        f"{asked}|{ended}",
+        f"{asked}|{_length(len(right))}",
+        f"{_length(len(left))}|",
+        f"{_length(len(left))}|{_length(len(right))}",
+    ]
+    if left:
+        features += [f"^{left[0]}|", f"{left[-1]}|", f"{' '.join(left[-2:])}|"]
+    if right:
+        features += [f"|{right[0]}", f"{asked}|{right[0]}", f"|{' '.join(right[:2])}", f"|{right[-1]}$"]
+        if left:
+            features.append(f"^{left[0]}|{right[0]}")
+    return features
+
+
+@dataclass(frozen=True, slots=True)
+class LinearModel:
+    """Weights of a logistic regression: ``score`` is the log-odds (natural logarithm)."""
+
+    bias: float
+    weights: Mapping[str, float]
+
+    def score(self, features: Iterable[str]) -> float:
+        """Return bias plus the weights of the features that the model knows."""
+        return self.bias + sum(self.weights.get(feature, 0.0) for feature in features)
+
+
+@functools.cache
+def models() -> Mapping[str, LinearModel]:
+    """Read the shipped models (``role``, ``relative``, ``change``) from ``data/roles.tsv``, once."""
+    return parse_models(resources.files("osler.speech").joinpath("data/roles.tsv").read_text("utf-8"))
+
+
+def parse_models(text: str) -> dict[str, LinearModel]:
+    """Read models from their file: ``@name bias step`` opens one, then a line per weight, ``integer<TAB>features``.
+
+    The weight of each of the tab-separated features is the integer times ``step``. Lines with ``# `` are comments.
+    """
+    found: dict[str, LinearModel] = {}
+    weights: dict[str, float] = {}
+    step = 1.0
+    for line in text.splitlines():
+        if not line or line.startswith("# "):
+            continue
+        if line.startswith("@"):
+            name, bias, width = line[1:].split()
+            weights, step = {}, float(width)
+            found[name] = LinearModel(float(bias), weights)
+            continue
+        value, *features = line.split("\t")
+        weights.update(dict.fromkeys(features, int(value) * step))
+    return found
+
+
+def clinician_log_odds(words: Sequence[str]) -> float:
+    """Return the log-odds that the clinician, not the patient, said this sentence (its words as written)."""
+    return models()["role"].score(sentence_features(words))
+
+
+def relative_log_odds(words: Sequence[str]) -> float:
+    """Return the log-odds that a companion, not the patient, said this sentence (its words as written)."""
+    return models()["relative"].score(sentence_features(words))
+
+
+def change_log_odds(before: Sequence[str], after: Sequence[str]) -> float:
+    """Return the log-odds that the speaker changes between two sentences that follow each other."""
+    return models()["change"].score(change_features(before, after))
