@@ -1,0 +1,47 @@
+# Two commands: `make demo` sets up a fresh machine and runs the main job on the sample visit; `make test` passes all tests.
+PYTHON ?= python3
+AUDIO ?= examples/sample-visit/visit.ogg
+BIN := .venv/bin
+LOCK := requirements/$(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])').txt
+STAMP := .venv/.installed
+
+.DELETE_ON_ERROR:
+.PHONY: install models demo test test-fast lint types check lock clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Osler needs Python 3.11 or newer: make PYTHON=python3.12 install")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable '.[dev,evals,synth]'
+	touch $(STAMP)
+
+models: install
+	$(BIN)/osler models pull
+
+demo: models
+	$(BIN)/osler demo '$(AUDIO)'
+
+test: models
+	$(BIN)/osler models pull whisper-tiny.en
+	$(BIN)/python -m pytest -m ''
+
+test-fast: install
+	$(BIN)/python -m pytest -x -q
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+lock:
+	$(PYTHON) requirements/lock.py $(LOCK)
+
+# A Python without a lock of its own takes what the package index offers today.
+requirements/py%.txt:
+	$(PYTHON) requirements/lock.py $@
+
+clean:
+	rm -rf .venv build dist
