@@ -14,7 +14,8 @@ def weights_store() -> "WeightsStore":
     from osler.config import Settings
     from osler.weights.service import WeightsStore
 
-    return WeightsStore(Settings().models_path)
+    settings = Settings()
+    return WeightsStore(settings.models_path, settings.models_lock)
 
 
 def speech_service(model: str = "base") -> "SpeechService":
