@@ -1,0 +1,82 @@
+"""``osler eval``: measure speech and notes on data with known answers."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from osler.cli.note import Style, StyleOption
+from osler.cli.output import JsonOption, OutputOption, check_writable, emit, progress_bar
+from osler.cli.transcribe import ModelOption
+from osler.kernel.errors import MissingExtraError
+
+app = typer.Typer(help="Measure transcripts and notes against references.", no_args_is_help=True)
+
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Measure only the first N.")]
+
+
+@app.command("speech")
+def speech(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of recordings, each with a JSON of its turns.", show_default=False)
+    ],
+    model: ModelOption = "base",
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Word errors, diarization errors and speaker roles of transcripts."""
+    check_writable(output)
+    _require("jiwer", "pyannote.metrics", "whisper_normalizer")
+    from osler_evals.speech_eval import evaluate_speech
+
+    from osler.bootstrap import speech_service
+
+    with progress_bar() as progress:
+        report = evaluate_speech(speech_service(model), data, model=model, limit=limit, progress=progress)
+    emit(report.to_text(), report.to_json(), as_json=as_json, output=output)
+
+
+@app.command("notes")
+def notes(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of ACI-BENCH (valid.csv, train.csv).", show_default=False)
+    ],
+    split: Annotated[str, typer.Option("--split", help="Which table: valid or train.")] = "valid",
+    voice_style: StyleOption = Style.GOLDILOCKS,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """ROUGE, evidence and unsupported tokens of notes."""
+    check_writable(output)
+    _require("rouge_score")
+    from osler_evals.note_eval import evaluate_notes
+
+    from osler.bootstrap import note_service
+    from osler.notes.model import VoiceStyle
+    from osler.pipeline.steps import write_note
+
+    service, style = note_service(), VoiceStyle(voice_style.value)
+    with progress_bar() as progress:
+        report = evaluate_notes(
+            lambda transcript: write_note(transcript, service, voice_style=style),
+            data,
+            split=split,
+            voice_style=style.value,
+            limit=limit,
+            progress=progress,
+        )
+    emit(report.to_text(), report.to_json(), as_json=as_json, output=output)
+
+
+def _require(*modules: str) -> None:
+    """Raise MissingExtraError unless the modules that measure are installed."""
+    for module in modules:
+        try:
+            found = find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise MissingExtraError("Measuring needs an extra: pip install 'osler[evals]'")
