@@ -54,12 +54,12 @@ class PartialFile:
         with writing():
             self._file = self._path.open("a+b")
             self._file.seek(0)
-            while chunk := self._file.read(CHUNK):
+            while self._received <= self._size and (chunk := self._file.read(CHUNK)):
                 self._hash.update(chunk)
                 self._received += len(chunk)
         self.resumed = self._received > 0
         if self._received > self._size:
-            self.restart()
+            self.restart()  # it can be no beginning of the file
         return self
 
     def __exit__(
