@@ -117,11 +117,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of a note with what it rests on and how well."""
+    """One sentence of a note with what it rests on and how well.
+
+    ``is_problem``: it names the problem that the sentences after it are about (assessment and plan).
+    """
 
     text: str
     evidence: tuple[Evidence, ...]
     verdict: Verdict = Verdict.SUPPORTED
+    is_problem: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""

@@ -83,7 +83,11 @@ def finish(text: str) -> str | None:
 def _patient(text: str, reference: Reference) -> str | None:
     if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE):
         return None
-    if re.match(r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$|i (?:don't|do not) \w+$|i (?:do|am|have|did|was|can|think so|know)$", text, re.I):
+    if re.match(
+        r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$|i (?:don't|do not) \w+$|i (?:do|am|have|did|was|can|think so|know)$",
+        text,
+        re.I,
+    ):
         return None
     return first_to_third(text, reference)
 
@@ -127,7 +131,11 @@ def first_to_third(text: str, reference: Reference) -> str:
             last_singular = singular
             continue
         if low in {"my", "mine"}:
-            out.append(("the patient's" if not named and not out else reference.possessive) + ("" if low == "my" else " own") + tail)
+            out.append(
+                ("the patient's" if not named and not out else reference.possessive)
+                + ("" if low == "my" else " own")
+                + tail
+            )
             named = True
             continue
         if low in {"me", "myself"}:
@@ -200,7 +208,9 @@ def _clinician(text: str, reference: Reference) -> str | None:
     plan = plan_of(text, reference)
     if plan is not None:
         return plan or None
-    head = re.match(r"^((?:on|for|in) (?:your |the )?[\w ,/-]{0,30}exam(?:ination)?(?: here)?,? )(.*)$", text, re.IGNORECASE)
+    head = re.match(
+        r"^((?:on|for|in) (?:your |the )?[\w ,/-]{0,30}exam(?:ination)?(?: here)?,? )(.*)$", text, re.IGNORECASE
+    )
     lead, body = (head[1], head[2]) if head else ("", text)
     for pattern, replacement in lexicon.rules("exam_frames"):
         changed = pattern.sub(replacement, body)
@@ -216,7 +226,11 @@ def plan_of(text: str, reference: Reference) -> str | None:
     """Return a clinician's intention as an imperative; "" if it is one that a note leaves out, None if it is none."""
     lexicon = load_lexicon()
     lead = ""
-    head = re.match(r"^((?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)", text, re.I)
+    head = re.match(
+        r"^((?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
+        text,
+        re.I,
+    )
     if head:
         lead, text = head[1].strip(" ,"), text[head.end() :]
     match = _prefix("intentions").match(text)
@@ -249,7 +263,12 @@ def second_to_third(text: str, reference: Reference) -> str:
     named = False
     pending = False
     words = text.split(" ")
-    contracted = {"you're": ("is", "are"), "you've": ("has", "have"), "you'll": ("will", "will"), "you'd": ("would", "would")}
+    contracted = {
+        "you're": ("is", "are"),
+        "you've": ("has", "have"),
+        "you'll": ("will", "will"),
+        "you'd": ("would", "would"),
+    }
     for position, word in enumerate(words):
         bare, tail = _bare(word)
         low = bare.lower()
@@ -274,7 +293,13 @@ def second_to_third(text: str, reference: Reference) -> str:
             if low == "your":
                 out.append("the" if not named or reference.plural else reference.possessive)
             else:
-                out.append("the patient's" if low == "yours" else "themselves" if reference.plural else reference.object + "self")
+                out.append(
+                    "the patient's"
+                    if low == "yours"
+                    else "themselves"
+                    if reference.plural
+                    else reference.object + "self"
+                )
             out[-1] += tail
             continue
         if pending:
@@ -282,7 +307,9 @@ def second_to_third(text: str, reference: Reference) -> str:
                 out.append(word)
                 continue
             pending = False
-            changed = {"are": "is", "were": "was", "aren't": "is not", "weren't": "was not"}.get(low) or third_person(low, base)
+            changed = {"are": "is", "were": "was", "aren't": "is not", "weren't": "was not"}.get(low) or third_person(
+                low, base
+            )
             out.append(changed + tail)
             continue
         out.append(word)
@@ -292,7 +319,9 @@ def second_to_third(text: str, reference: Reference) -> str:
 def polarity(text: str) -> bool | None:
     """Read an answer: True for yes, False for no, None where it is neither."""
     lexicon = load_lexicon()
-    bare = re.sub(r"^(?:[\s,.]*\b(?:um+|uh+|er+|oh|well|okay|so|i mean|ah|hmm)\b[\s,.]*)+", "", spell(text).lower()).strip(" ,.")
+    bare = re.sub(
+        r"^(?:[\s,.]*\b(?:um+|uh+|er+|oh|well|okay|so|i mean|ah|hmm)\b[\s,.]*)+", "", spell(text).lower()
+    ).strip(" ,.")
     for words, value in ((lexicon.tables["no_words"], False), (lexicon.tables["yes_words"], True)):
         for phrase in words:
             if re.match(rf"{re.escape(phrase)}(?![\w'])", bare):
@@ -323,7 +352,11 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     noun = re.sub(r",? (?:or|and)? ?(?:any )?(?:other|else|things?|anything|symptoms? like that)\b.*$", "", noun)
     noun = re.sub(r"\bany ", "", noun)
     noun = re.sub(r"^(?:like|with|in|about) ", "", noun).strip(" ,?")
-    if not noun or re.search(r"\b(?:you|i|me|we|that|what|question|questions|else|other|it|this)\b", noun, re.I) or "?" in noun:
+    if (
+        not noun
+        or re.search(r"\b(?:you|i|me|we|that|what|question|questions|else|other|it|this)\b", noun, re.I)
+        or "?" in noun
+    ):
         return None
     if not yes and re.match(r"(?:no|not)\b", noun):
         return None
@@ -338,7 +371,11 @@ def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: R
     lexicon = load_lexicon()
     if re.search(r"\?|\bi\b|\bme\b|\bor\b", rest) or not rest.strip():
         return None
-    if re.match(r"(?:have|want|need|like|think|mind|see|know|mean|remember|understand)\b", rest) and auxiliary == "do" and re.search(r"\b(?:question|that|what)\b", rest):
+    if (
+        re.match(r"(?:have|want|need|like|think|mind|see|know|mean|remember|understand)\b", rest)
+        and auxiliary == "do"
+        and re.search(r"\b(?:question|that|what)\b", rest)
+    ):
         return None
     who = "the patient" if subject == "you" else re.sub(r"^your ", "the ", subject)
     rest = re.sub(r"^(?:ever|still|also|currently|any) ", "", rest) if not yes else re.sub(r"^ever ", "", rest)
@@ -363,11 +400,19 @@ def topic_answer(question: str, answer: str, reference: Reference) -> str | None
     asked = spell(question)
     text = tidy(answer)
     words = text.split()
-    if not 1 <= len(words) <= 10 or polarity(answer) is not None or re.search(r"\byou\b|\bi don't\b|\bnot sure\b|\?", text, re.I):
+    if (
+        not 1 <= len(words) <= 10
+        or polarity(answer) is not None
+        or re.search(r"\byou\b|\bi don't\b|\bnot sure\b|\?", text, re.I)
+    ):
         return None
     for topic in load_lexicon().tables["topics"]:
         if re.search(rf"\b(?:{topic['asks']})", asked, re.IGNORECASE):
-            if re.match(r"(?:i|it|the|my|that|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))", text, re.I):
+            if re.match(
+                r"(?:i|it|the|my|that|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))",
+                text,
+                re.I,
+            ):
                 return None
             third = first_to_third(text, reference)
             return finish(f"{topic['label']}: {third}")

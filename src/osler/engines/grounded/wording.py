@@ -4,6 +4,7 @@ import re
 from functools import cache
 
 from osler.engines.grounded.lexical import load_lexicon
+from osler.notes.tokens import numbers, tokenize
 
 _Rules = list[tuple[re.Pattern[str], str]]
 
@@ -47,9 +48,30 @@ def tidy(text: str) -> str:
         text = _expression("openings").sub("", text)
         text = _expression("closings").sub("", text)
         text = _close_up(text)
+    text = with_digits(text)
     for pattern, replacement in _rules()[1]:
         text = pattern.sub(replacement, text)
     return text
+
+
+def with_digits(text: str) -> str:
+    """Write spoken numbers as digits: "one forty five" is 145; small counts ("two days") and "once" stay words."""
+    tokens = tokenize(text)
+    measures = load_lexicon().words("measures")
+    for number in reversed(numbers(tokens)):
+        start, end = tokens[number.start].start, tokens[number.end - 1].end
+        spoken = text[start:end]
+        following = tokens[number.end].norm if number.end < len(tokens) else ""
+        if spoken[0].isdigit() or len(number.readings) > 1 and following not in measures:
+            continue
+        small = number.end - number.start == 1 and len(number.value) == 1
+        if spoken.lower() in _COUNTS or (small and following not in measures) or re.search(r"(?:st|nd|rd|th)$", spoken):
+            continue
+        text = text[:start] + number.value + text[end:]
+    return text
+
+
+_COUNTS = frozenset({"once", "twice", "thrice", "half", "second", "zero", "a hundred", "a thousand"})
 
 
 def without_opening(text: str) -> str:
@@ -79,7 +101,13 @@ def _without_repetition(text: str) -> str:
             first, second = bare[i : i + width], bare[i + width : i + 2 * width]
             ended = any(w[-1:] in ".?!" for w in words[i : i + width])
             numeric = all(re.search(r"\d", w) for w in first)
-            if first == second and any(first) and not ended and not numeric and not (width == 1 and bare[i] in _KEPT_DOUBLE):
+            if (
+                first == second
+                and any(first)
+                and not ended
+                and not numeric
+                and not (width == 1 and bare[i] in _KEPT_DOUBLE)
+            ):
                 del words[i : i + width]
                 del bare[i : i + width]
             else:

@@ -1,0 +1,200 @@
+"""Sentences composed from findings: what a note states in a fixed form, vitals, medicines, allergies, denials."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from osler.engines.grounded.rewriting import finish
+from osler.engines.grounded.wording import tidy
+from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality, Verdict
+
+MOST_LISTED = 6
+"""Symptoms in one sentence of the review of systems."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A sentence for a part of the note; ``rank`` 0..1 says how early a shorter note leaves it out (low first).
+    ``order`` is (turn, code point) of what it rests on.
+    """
+
+    part: str
+    text: str
+    evidence: tuple[Evidence, ...]
+    rank: float
+    order: tuple[int, int]
+    verdict: Verdict = Verdict.SUPPORTED
+    is_problem: bool = False
+    composed: bool = False
+    denies: bool = False
+
+
+def joined(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Return evidence in the order of the visit, each span once."""
+    return tuple(sorted(set(evidence), key=lambda e: (e.turn, e.start, e.end)))
+
+
+def _line(part: str, text: str | None, findings: Sequence[Finding], rank: float) -> Line | None:
+    if not text:
+        return None
+    evidence = joined(e for f in findings for e in f.evidence)
+    first = findings[0].evidence[0]
+    return Line(part, text, evidence, rank, (first.turn, first.start), composed=True)
+
+
+def listed(items: Sequence[str], last: str = "and") -> str:
+    """Write "a", "a and b", "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def compose(findings: Sequence[Finding]) -> list[Line]:
+    """Return the composed sentences, in no particular order."""
+    own = [f for f in findings if f.experiencer is Experiencer.PATIENT]
+    lines = [*_denials(own), *_vitals(own), *_medicines(own), *_allergies(own)]
+    return [line for line in lines if line is not None]
+
+
+def _said(finding: Finding) -> str:
+    return re.sub(r"^(?:any|some|a|an|the|my|your)\s+", "", tidy(finding.text)).strip(" .,")
+
+
+def _denials(findings: Sequence[Finding]) -> list[Line | None]:
+    denied: dict[str, Finding] = {}
+    affirmed = {f.concept for f in findings if not f.negated and f.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)}
+    for finding in findings:
+        plain = finding.temporality is Temporality.CURRENT and not finding.attributes.get("laterality")
+        if finding.kind is FindingKind.SYMPTOM and finding.negated and plain and finding.concept not in affirmed:
+            denied.setdefault(finding.concept, finding)
+    group = list(denied.values())
+    lines = []
+    for start in range(0, len(group), MOST_LISTED):
+        part = group[start : start + MOST_LISTED]
+        names = list(dict.fromkeys(name for f in part if (name := _said(f))))
+        if names:
+            lines.append(_line("ros", finish(f"denies {listed(names)}"), part, 0.6))
+    return lines
+
+
+_VITAL_NAMES = {
+    "blood pressure": "Blood pressure", "heart rate": "Heart rate", "pulse": "Heart rate", "temperature": "Temperature",
+    "oxygen saturation": "Oxygen saturation", "respiratory rate": "Respiratory rate", "weight": "Weight", "height": "Height",
+    "body mass index": "BMI", "bmi": "BMI",
+}  # fmt: skip
+
+
+def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
+    lines = []
+    seen: set[tuple[str, str]] = set()
+    for finding in findings:
+        value = finding.attributes.get("value", "")
+        if finding.kind is not FindingKind.VITAL or finding.negated or not value:
+            continue
+        name = _VITAL_NAMES.get(finding.concept.lower(), finding.concept[:1].upper() + finding.concept[1:])
+        if (name, value) in seen or finding.temporality is not Temporality.CURRENT:
+            continue
+        seen.add((name, value))
+        unit = finding.attributes.get("unit", "")
+        between = "" if unit.startswith(("%", "°")) or not unit else " "
+        lines.append(_line("vitals", f"{name}: {value}{between}{unit}.", [finding], 0.95))
+    return lines
+
+
+def _medicines(findings: Sequence[Finding]) -> list[Line | None]:
+    best: dict[str, Finding] = {}
+    for finding in findings:
+        settled = finding.temporality is Temporality.CURRENT and not finding.negated
+        if (
+            finding.kind is not FindingKind.MEDICATION
+            or not settled
+            or finding.attributes.get("action") not in (None, "", "continue")
+        ):
+            continue
+        known = best.get(finding.concept)
+        if known is None or len(finding.attributes) > len(known.attributes):
+            best[finding.concept] = finding
+    changed = {
+        f.concept
+        for f in findings
+        if f.kind is FindingKind.MEDICATION and f.attributes.get("action") in ("start", "stop")
+    }
+    lines = []
+    for finding in best.values():
+        if finding.concept not in changed:
+            lines.append(
+                _line(
+                    "medications",
+                    finish(medicine(finding) + " ") or f"{medicine(finding).capitalize()}.",
+                    [finding],
+                    0.75,
+                )
+            )
+    return lines
+
+
+def medicine(finding: Finding) -> str:
+    """Write a medicine with what was said of its dose: "lisinopril 20 mg by mouth once daily"."""
+    get = finding.attributes.get
+    dose = " ".join(filter(None, (get("dose", ""), get("unit", ""))))
+    return " ".join(filter(None, (_said(finding), dose, get("route", ""), get("frequency", ""))))
+
+
+def _allergies(findings: Sequence[Finding]) -> list[Line | None]:
+    lines = []
+    seen: set[str] = set()
+    for finding in findings:
+        if finding.kind is not FindingKind.ALLERGY or finding.concept in seen:
+            continue
+        seen.add(finding.concept)
+        said = _said(finding)
+        if finding.negated:
+            text = "No known drug allergies." if "drug" in said or "medic" in said else "No known allergies."
+            if "allerg" not in said:
+                text = f"No known allergy to {said}."
+        else:
+            text = f"Allergic to {said}." if "allerg" not in said else f"{said[:1].upper()}{said[1:]}."
+        lines.append(_line("allergies", text, [finding], 0.97))
+    return lines
+
+
+_CHANGES = {"start": "start {}", "stop": "stop {}", "increase": "increase {}", "decrease": "decrease {}"}
+
+
+def compose_change(findings: Sequence[Finding], covered: Sequence[Evidence]) -> list[Line]:
+    """Return the changes of medicines that no sentence of the plan states yet."""
+    lines = []
+    seen: set[tuple[str, str]] = set()
+    for finding in findings:
+        action = finding.attributes.get("action", "")
+        here = finding.evidence[0]
+        known = any(e.turn == here.turn and e.start <= here.start < e.end for e in covered)
+        fresh = finding.kind is FindingKind.MEDICATION and action in _CHANGES and not finding.negated
+        if not fresh or known or (finding.concept, action) in seen or finding.temporality is Temporality.HISTORICAL:
+            continue
+        seen.add((finding.concept, action))
+        name = medicine(finding)
+        if action in ("increase", "decrease") and finding.attributes.get("dose"):
+            name = name.replace(_said(finding), f"{_said(finding)} to", 1)
+        line = _line("assessment_plan", finish(_CHANGES[action].format(name)), [finding], 0.9)
+        if line is not None:
+            lines.append(line)
+    return lines
+
+
+EARLY = 0.25
+"""The reason for a visit is looked for in this share of its turns, at least the first six."""
+
+
+def reason_for_visit(findings: Sequence[Finding], turns: int) -> Line | None:
+    """Return the chief complaint: the first symptom or problem of the patient's that is named and not denied."""
+    until = max(6, int(turns * EARLY))
+    for kinds in ((FindingKind.SYMPTOM,), (FindingKind.PROBLEM,)):
+        for finding in findings:
+            own = finding.experiencer is Experiencer.PATIENT and not finding.negated
+            current = finding.temporality is Temporality.CURRENT
+            if finding.kind in kinds and own and current and finding.evidence[0].turn < until:
+                said = _said(finding)
+                side = finding.attributes.get("laterality", "")
+                if side and side not in said:
+                    said = f"{side} {said}"
+                return _line("chief_complaint", f"{said[:1].upper()}{said[1:]}.", [finding], 0.99)
+    return None

@@ -1,0 +1,79 @@
+"""Finds the problems that the clinician's plan goes through: "for your second problem, your migraines"."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from osler.engines.grounded.utterances import Utterance
+from osler.engines.grounded.wording import tidy
+from osler.notes.model import Finding, FindingKind
+
+FROM = 0.45
+"""No plan is looked for before this share of the visit's words."""
+
+_NUMBERED = re.compile(
+    r"\b(?:first|second|third|fourth|fifth|next|last|final|1st|2nd|3rd|other)\b (?:problem|diagnosis|issue|concern|condition)s?(?: (?:is|of|for|here|would be|list))*[ ,:]*(?:is |of |for |with |regarding )*(?:the |your )*(?P<name>[a-z][\w '-]{2,60}?)(?=,|\.|$| (?:i|i'm|we|we're|let's|it|it's|so|which|is|i'd|i'll|that|you|and|what|continue|as)\b)",
+    re.IGNORECASE,
+)
+_TOPIC = re.compile(
+    r"^(?:(?:and|so|now|then|next) )*(?:for|as for|as far as|in terms of|regarding|with regards? to|with respect to|in regards? to|when it comes to|about|with|concerning) (?:the|your) (?P<name>[a-z][\w '-]{2,45}?)(?: (?:goes|problem))?(?=,|$| (?:i|i'm|we|we're|let's|it's|it|so|i'd|i'll|continue|what)\b)",
+    re.IGNORECASE,
+)
+_NAMED_NEXT = re.compile(
+    r"\b(?:first|second|third|fourth|next|last|final)\b (?:problem|diagnosis|issue|concern)\W*$", re.I
+)
+_ONLY_NAME = re.compile(r"^(?:(?:for|of|is|with) )?(?:the|your) (?P<name>[a-z][\w '-]{2,45})$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem named in the plan: its words, the utterance and where in it (code points of the turn)."""
+
+    name: str
+    utterance: Utterance
+    start: int
+    end: int
+
+
+def plan_problems(said: Sequence[Utterance], findings: Sequence[Finding]) -> list[Problem]:
+    """Return the problems in the order in which the plan takes them up, each name once in a row."""
+    named = [e for f in findings if f.kind in (FindingKind.PROBLEM, FindingKind.SYMPTOM) for e in f.evidence[:1]]
+    found: list[Problem] = []
+    announced = False
+    for utterance in said:
+        if not utterance.by_clinician or utterance.position < FROM:
+            continue
+        text = tidy(utterance.text)
+        match = _NUMBERED.search(text)
+        sure = match is not None
+        if match is None and announced:
+            match, sure = _ONLY_NAME.match(text), True
+        if match is None:
+            match = _TOPIC.match(text)
+        announced = _NAMED_NEXT.search(text) is not None
+        if match is None:
+            continue
+        problem = _locate(match["name"], utterance)
+        if problem is None:
+            continue
+        inside = any(e.turn == utterance.turn and e.start < problem.end and problem.start < e.end for e in named)
+        if (sure or inside) and (not found or found[-1].name != problem.name):
+            found.append(problem)
+    return found
+
+
+def _locate(name: str, utterance: Utterance) -> Problem | None:
+    """Find the tidied name in the words as said: from its first to its last word."""
+    words = [w for w in re.findall(r"[\w'-]+", name) if w.lower() not in {"your", "the"}]
+    if (
+        not words
+        or len(words) > 6
+        or re.match(r"(?:problem|diagnosis|thing|today|now|plan|that|this|it)$", words[-1], re.I)
+    ):
+        return None
+    pattern = r"\W+(?:\w{1,3}\W+){0,3}?".join(re.escape(w) for w in words)
+    matches = list(re.finditer(pattern, utterance.text, re.IGNORECASE))
+    if not matches:
+        return None
+    match = matches[-1]
+    return Problem(" ".join(words), utterance, utterance.start + match.start(), utterance.start + match.end())

@@ -1,0 +1,66 @@
+"""Keeps each fact once: of sentences that say the same, the one that matters more stays."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from osler.engines.grounded.lexical import load_lexicon
+from osler.engines.grounded.phrasing import Line
+
+SHARED = 0.8
+"""Two sentences repeat each other if this share of the shorter one's content words stands in the other."""
+
+
+def without_repetition(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines that add something, in the order of their rank."""
+    kept: list[Line] = []
+    known: list[frozenset[str]] = []
+    for line in sorted(lines, key=lambda line: (not line.composed, -line.rank, line.order, line.text)):
+        words = content(line.text)
+        if not words or any(repeats(words, other) for other in known):
+            continue
+        if not line.composed and _covered(line, words, kept):
+            continue
+        kept.append(line)
+        known.append(words)
+    return kept
+
+
+def _covered(line: Line, words: frozenset[str], kept: Sequence[Line]) -> bool:
+    """Say whether composed sentences on the same words of the visit already state all of it."""
+    turns = {e.turn for e in line.evidence}
+    told = [k for k in kept if k.composed and turns & {e.turn for e in k.evidence}]
+    stated = frozenset(w for k in told for w in content(k.text))
+    return bool(told) and len(words & stated) > 0 and len(words - stated) <= (0 if len(words) < 3 else 1)
+
+
+def repeats(words: frozenset[str], other: frozenset[str]) -> bool:
+    """Say whether the smaller set of content words is (nearly) in the other, with the same numbers and polarity."""
+    small, large = sorted((words, other), key=lambda w: (len(w), sorted(w)))
+    if {w for w in small if w[0].isdigit()} - large or ("not" in small) != ("not" in large):
+        return False
+    return len(small & large) >= SHARED * len(small)
+
+
+def content(text: str) -> frozenset[str]:
+    """Return the words that carry a sentence's facts, plurals cut; all ways of denying are "not"."""
+    return frozenset(
+        _stem(w)
+        for w in re.findall(r"[a-z0-9][a-z0-9./']*", text.lower().replace("n't", " not"))
+        if w.strip("./'") not in _empty()
+    )
+
+
+@cache
+def _empty() -> frozenset[str]:
+    return load_lexicon().words("empty_words")
+
+
+def _stem(word: str) -> str:
+    word = word.strip("./'")
+    if word in {"no", "not", "denies", "deny", "without", "never"}:
+        return "not"
+    for ending in ("ing", "ies", "es", "ed", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word

@@ -1,0 +1,184 @@
+"""Writes a note from a transcript without a language model: every sentence is said, cited and checked.
+
+Sentences come from two sources, composed from findings and chosen from what was said (rewritten in the third person).
+All are ranked once; a voice style takes more or less of that one ranking, so a shorter note says part of what a longer
+one says. What ``osler.notes.grounding`` cannot find in the quotes is not written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+from osler.engines.grounded.candidates import DENIED, Candidate, candidates
+from osler.engines.grounded.phrasing import Line, compose, compose_change, joined, reason_for_visit
+from osler.engines.grounded.placement import part_of, rank_of
+from osler.engines.grounded.problems import Problem, plan_problems
+from osler.engines.grounded.repetition import without_repetition
+from osler.engines.grounded.rewriting import NEUTRAL, Reference, reference_of
+from osler.engines.grounded.selection import load_model
+from osler.engines.grounded.utterances import utterances
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.errors import NoClinicalContentError
+from osler.notes.grounding import check
+from osler.notes.model import Evidence, Finding, Note, Section, Sentence, Verdict, VoiceStyle
+from osler.notes.ports import FindingExtractor
+from osler.notes.templates import Template
+from osler.speech.model import Transcript
+
+VERSION: Final = "1"
+
+LEAST_RANK: Final = {
+    VoiceStyle.BRIEF: 0.62,
+    VoiceStyle.GOLDILOCKS: 0.42,
+    VoiceStyle.DETAILED: 0.27,
+    VoiceStyle.SUPER_DETAILED: 0.12,
+}
+"""The rank from which a style takes a sentence; GOLDILOCKS has the best ROUGE-1 in cross-validation on ACI-BENCH train."""
+
+_STYLES: Final = (VoiceStyle.BRIEF, VoiceStyle.GOLDILOCKS, VoiceStyle.DETAILED, VoiceStyle.SUPER_DETAILED)
+
+_NOTHING: Final = (
+    "Nothing clinical was said in this transcript, so there is no note to write; check that it is the right recording."
+)
+
+
+class GroundedNoteWriter:
+    """The deterministic note writer."""
+
+    def __init__(self, extractor: FindingExtractor | None = None) -> None:
+        if extractor is None:
+            from osler.engines.grounded.findings import GroundedFindingExtractor
+
+            extractor = GroundedFindingExtractor()
+        self._extractor = extractor
+
+    @property
+    def record(self) -> EngineRecord:
+        """What writes the note."""
+        return EngineRecord("grounded", VERSION, {"findings": self._extractor.record.label})
+
+    def write(self, transcript: Transcript, template: Template, voice_style: VoiceStyle) -> Note:
+        """Return a note in which every sentence has evidence. Raises NoClinicalContentError."""
+        findings = self._extractor.extract(transcript) if transcript.turns else []
+        if not findings:
+            raise NoClinicalContentError(_NOTHING)
+        reference = reference_of(transcript)
+        lines = ranked_lines(transcript, findings, reference)
+        if not lines:
+            raise NoClinicalContentError(_NOTHING)
+        kept = lines[: _length(lines, voice_style)]
+        problems = problem_lines(plan_problems(utterances(transcript), findings), transcript)
+        sections = []
+        for section in template.sections:
+            inside: list[Line] = []
+            for part in section.parts:
+                inside += in_order([line for line in kept if line.part == part], problems, part)
+            if inside:
+                sections.append(Section(section.heading, tuple(_sentences(inside, reference))))
+        return Note(tuple(sections), template.name, voice_style, self.record)
+
+
+def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference: Reference = NEUTRAL) -> list[Line]:
+    """Return every grounded sentence that the visit gives, the ones that matter most first, none said twice."""
+    model = load_model()
+    stated: list[Line] = []
+    for candidate in candidates(transcript, reference):
+        about = [f for f in findings if _rests_on(f, candidate)]
+        stated.append(
+            Line(
+                part=part_of(candidate, about, model),
+                text=candidate.text,
+                evidence=cited(candidate, transcript),
+                rank=rank_of(candidate, about, model),
+                order=(candidate.sources[-1].turn, candidate.sources[-1].start),
+                verdict=Verdict.INFERRED if candidate.inferred else Verdict.SUPPORTED,
+                denies=candidate.kind == DENIED,
+            )
+        )
+    composed = compose(findings)
+    reason = reason_for_visit(findings, len(transcript.turns))
+    grounded = [line for line in [*composed, *stated] if is_grounded(line)]
+    kept = without_repetition(grounded)
+    covered = [e for line in kept for e in line.evidence if line.part in ("assessment_plan", "instructions")]
+    for change in compose_change(findings, covered):
+        if is_grounded(change):
+            kept.append(change)
+    if reason is not None and is_grounded(reason):
+        kept = [line for line in kept if line.part != "chief_complaint"] + [reason]
+    least = LEAST_RANK[VoiceStyle.SUPER_DETAILED]
+    return sorted((line for line in kept if line.rank >= least), key=lambda line: (-line.rank, line.order, line.text))
+
+
+def is_grounded(line: Line) -> bool:
+    """Say whether the check of the notes room finds everything of the line in its quotes."""
+    return not check(line.text, [e.quote for e in line.evidence])
+
+
+def cited(candidate: Candidate, transcript: Transcript) -> tuple[Evidence, ...]:
+    """Return the evidence of a candidate: the whole of each utterance that it comes from."""
+    return joined(Evidence.cite(transcript, s.turn, s.start, s.end) for s in candidate.sources)
+
+
+def _rests_on(finding: Finding, candidate: Candidate) -> bool:
+    first = finding.evidence[0]
+    return any(s.turn == first.turn and s.start < first.end and first.start < s.end for s in candidate.sources)
+
+
+def _length(lines: Sequence[Line], style: VoiceStyle) -> int:
+    """Return how many of the ranked lines a style takes; each style takes more than the shorter one if there are more."""
+    counts = [sum(line.rank >= LEAST_RANK[s] for line in lines) for s in _STYLES]
+    for i, _ in enumerate(counts):
+        least = 1 if i == 0 else counts[i - 1] + 1
+        most = len(lines) - (len(counts) - 1 - i)
+        counts[i] = max(1, min(max(counts[i], least), max(most, least), len(lines)))
+    return counts[_STYLES.index(style)]
+
+
+def problem_lines(problems: Iterable[Problem], transcript: Transcript) -> list[Line]:
+    """Return the headings of the plan; that a named problem heads the sentences after it is inferred."""
+    lines = []
+    for problem in problems:
+        evidence = Evidence.cite(transcript, problem.utterance.turn, problem.start, problem.end)
+        text = f"{problem.name[:1].upper()}{problem.name[1:]}."
+        line = Line(
+            "assessment_plan",
+            text,
+            (evidence,),
+            1.0,
+            (evidence.turn, problem.utterance.start - 1),
+            Verdict.INFERRED,
+            is_problem=True,
+        )
+        if is_grounded(line):
+            lines.append(line)
+    return lines
+
+
+def in_order(lines: Sequence[Line], problems: Sequence[Line], part: str) -> list[Line]:
+    """Put the lines of a part in the order of the visit; in the plan, under the problems that have lines."""
+    ordered = sorted(lines, key=lambda line: (line.order, line.text))
+    if part != "assessment_plan" or not ordered:
+        return ordered
+    merged = sorted([*ordered, *problems], key=lambda line: (line.order, not line.is_problem, line.text))
+    return [
+        line
+        for line, after in pairwise([*merged, None])
+        if line and not (line.is_problem and (after is None or after.is_problem))
+    ]
+
+
+def _sentences(lines: Sequence[Line], reference: Reference) -> list[Sentence]:
+    """Write the lines down; "The patient" becomes he or she after a sentence about the patient, where that is known."""
+    written: list[Sentence] = []
+    for line in lines:
+        text = line.text
+        previous = written[-1].text if written else ""
+        if (
+            not reference.plural
+            and text.startswith("The patient ")
+            and previous.startswith(("The patient ", "He ", "She "))
+        ):
+            text = f"{reference.subject.capitalize()} {text.removeprefix('The patient ')}"
+        written.append(Sentence(text, line.evidence, line.verdict, line.is_problem))
+    return written
