@@ -4,6 +4,7 @@ Reproducible: fixed order, deterministic solver, no sampling. Prints the accurac
 """
 
 import argparse
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def change_examples(dialogues: Sequence[Dialogue]) -> list[Example]:
     examples: list[Example] = []
     for dialogue in dialogues:
         said = [(turn.speaker, words) for turn in dialogue.utterances for words in sentences_of(turn.text)]
-        for (left, before), (right, after) in zip(said, said[1:], strict=False):
+        for (left, before), (right, after) in itertools.pairwise(said):
             examples.append((change_features(before, after), int(left != right), 1.0))
     return examples
 

@@ -9,7 +9,7 @@ the clusters is decoded, the best total wins, and the margin over the others is 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ DEFAULT_WEIGHTS: Final = AttributionWeights()
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """``speakers[i]`` is the speaker index of word ``i``; ``roles`` and ``confidences`` (0..1) are per speaker index."""
+    """``speakers[i]`` is the speaker index of word ``i``; ``roles`` and ``confidences`` (0..1) are per speaker."""
 
     speakers: tuple[int, ...]
     roles: tuple[str, ...]
@@ -58,7 +58,7 @@ class Attribution:
 
 def attribute(
     words: Sequence[HeardWord],
-    affinity: NDArray[np.floating],
+    affinity: NDArray[np.floating[Any]],
     weights: AttributionWeights = DEFAULT_WEIGHTS,
 ) -> Attribution:
     """Decide speaker and role of each word.
@@ -79,7 +79,7 @@ def attribute(
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What language says: per word [n, 3] for clinician, patient, other; per word the log-odds of a change before it."""
+    """What language says: per word [n, 3] for clinician, patient, other; the log-odds of a change before each."""
 
     roles: Floats
     change: Floats
@@ -160,9 +160,7 @@ def _decode(emissions: Floats, change: Floats) -> tuple[Floats, NDArray[np.intp]
 
 def _attribute_voices(sound: Floats, evidence: _Evidence, weights: AttributionWeights) -> Attribution:
     assignments = _assignments(sound.shape[1])
-    emissions = np.stack(
-        [weights.sound * sound + evidence.roles[:, list(assignment)] for assignment in assignments]
-    )
+    emissions = np.stack([weights.sound * sound + evidence.roles[:, list(assignment)] for assignment in assignments])
     totals, paths = _decode(emissions, evidence.change)
     order = np.argsort(-totals, kind="stable")
     chosen = assignments[order[0]]
@@ -194,8 +192,6 @@ def _labelled(path: NDArray[np.intp], assignment: Sequence[int], confidences: Se
     """Name the speakers, dropping clusters without words; others are numbered in the order in which they speak."""
     present = list(dict.fromkeys(path.tolist()))
     numbers = itertools.count(1)
-    roles = tuple(
-        (CLINICIAN, PATIENT)[assignment[j]] if assignment[j] < 2 else other(next(numbers)) for j in present
-    )
+    roles = tuple((CLINICIAN, PATIENT)[assignment[j]] if assignment[j] < 2 else other(next(numbers)) for j in present)
     index = {j: position for position, j in enumerate(present)}
     return Attribution(tuple(index[j] for j in path.tolist()), roles, tuple(confidences[j] for j in present))

@@ -9,6 +9,7 @@ from ``data/roles.tsv`` (sources and licences stand in that file):
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def sentence_features(words: Sequence[str]) -> list[str]:
     """Return the features of one sentence (its words as written) for ``role`` and ``relative``; each once."""
     tokens = tokens_of(words)
     found = dict.fromkeys(tokens)
-    found.update(dict.fromkeys(f"{a} {b}" for a, b in zip(tokens, tokens[1:], strict=False)))
+    found.update(dict.fromkeys(f"{a} {b}" for a, b in itertools.pairwise(tokens)))
     if tokens:
         found[f"^{tokens[0]}"] = None
         found["^" + " ".join(tokens[:2])] = None

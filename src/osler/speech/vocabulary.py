@@ -1,4 +1,4 @@
-"""Medical vocabulary: which words are drugs, and which words bias the decoder. Data in ``data/``, sources named there."""
+"""Medical vocabulary: which words are drugs, and which bias the decoder. Data in ``data/``, sources named there."""
 
 import functools
 import re
@@ -40,14 +40,15 @@ def drug_words() -> frozenset[str]:
     words.update(data_lines("icd10cm_drug_names.txt"))
     for name in data_lines("drug_classes.txt"):
         if " " not in name:
-            words.update((name, f"{name}s"))
+            words.add(name)
     return frozenset(words - frozenset(data_lines("not_drugs.txt")))
 
 
 def is_drug(token: str) -> bool:
     """Say whether a token (any case, punctuation allowed) names a drug: generic, brand or class word."""
     name = bare(token)
-    return name in drug_words() or ("-" in name and name in drug_classes())
+    singular = name[:-1] if name.endswith("s") and len(name) > 5 else name
+    return name in drug_words() or singular in drug_words() or ("-" in name and name in drug_classes())
 
 
 @functools.cache
