@@ -106,7 +106,7 @@ def _one_sentence_a_line(text: str) -> str:
 
 def plain(markdown: str) -> str:
     """Return ``markdown`` without its marks: headings, bullets, bold, escapes."""
-    text = re.sub(r"^\s*(?:#+|[-*+]|>)\s+", "", markdown, flags=re.MULTILINE)
+    text = re.sub(r"^[ \t]*(?:#+|[-*+]|>)[ \t]+", "", markdown, flags=re.MULTILINE)
     text = re.sub(r"(?<!\\)\*\*(.+?)(?<!\\)\*\*", r"\1", text)
     return unescape(re.sub(r"\\([\\`*_\[\]#|])", r"\1", text))
 
