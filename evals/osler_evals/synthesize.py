@@ -148,7 +148,7 @@ VISITS: Final = (
     Visit("mts-family", _mts("59"), _two("heart-low", "joe") | {other(1): "heart-high"}),
     Visit("mts-second-clinician", _mts("62"), _two("joe", "heart-high") | {other(1): "heart-low"}, 20, CONSULTING_ROOM),
     Visit("own-daughter-and-nurse", _own("family_visit.toml"),
-          _two("heart", "joe-low") | {other(1): "joe-high", other(2): "heart-high"}),
+          _two("heart-low", "joe-low") | {other(1): "joe-high", other(2): "heart-high"}),
     Visit("osce-two-men", _osce("RES0013"), _two("joe-high", "joe-low")),
     Visit("primock-breaking-in", _primock("day3_consultation06"), _two("joe-low", "heart"), 20, gaps=(-0.3, 0.6)),
     Visit("osce-gastro", _osce("GAS0007"), _two("heart", "joe-low"), 15),
