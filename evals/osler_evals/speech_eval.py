@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -26,6 +26,12 @@ from osler_evals.speech_scores import (
 from osler_evals.tables import Column, table
 
 AUDIO_SUFFIXES: Final = (".ogg", ".wav", ".mp3", ".flac", ".m4a")
+
+
+_NOTHING: Final = (
+    "Nothing in this folder can be measured: it needs recordings with a JSON of the same name beside each, "
+    '{"turns": [{"speaker", "text", "start", "end"}]}.'
+)
 
 
 class Speech(Protocol):
@@ -152,15 +158,24 @@ class SpeechReport:
 
 
 def evaluate_speech(
-    speech: Speech, folder: Path, *, model: str, limit: int | None = None, progress: Progress = silent
+    load_speech: Callable[[], Speech],
+    folder: Path,
+    *,
+    model: str,
+    limit: int | None = None,
+    progress: Progress = silent,
 ) -> SpeechReport:
     """Transcribe every recording in ``folder`` that has a NAME.json of its turns beside it, and score the transcripts.
 
-    Raises InputError when the folder is missing or nothing in it can be measured.
+    The service is loaded once there is something to measure, before the clock runs; weights that it loads with the
+    first recording count there. Raises InputError when the folder is missing or nothing in it can be measured.
     """
     load = os.getloadavg()[0]
     references, problems = read_references(folder)
     chosen = references[:limit]
+    if not chosen:
+        raise InputError(_NOTHING)
+    speech = load_speech()
     rows: dict[str, SpeechScores] = {}
     for number, reference in enumerate(chosen):
         progress("Measuring recordings", number, len(chosen))
@@ -173,10 +188,7 @@ def evaluate_speech(
         rows[reference.name] = score(reference.turns, transcript, elapsed=time.perf_counter() - started)
     progress("Measuring recordings", len(chosen), len(chosen))
     if not rows:
-        raise InputError(
-            "Nothing in this folder can be measured: it needs recordings with a JSON of the same name beside each, "
-            '{"turns": [{"speaker", "text", "start", "end"}]}.'
-        )
+        raise InputError(_NOTHING)
     return SpeechReport(model, load, rows, problems)
 
 

@@ -22,7 +22,7 @@ def sound() -> NDArray[np.float32]:
     with av.open(str(FOLDER / "visit.ogg")) as container:
         blocks = [frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)]
         assert container.streams.audio[0].rate == RATE
-    return np.concatenate(blocks).astype(np.float32)
+    return np.asarray(np.concatenate(blocks), np.float32)
 
 
 @pytest.fixture(scope="module")

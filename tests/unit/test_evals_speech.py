@@ -147,7 +147,7 @@ def test_a_folder_is_scored_pair_by_pair_and_what_is_no_pair_is_named_with_its_r
     (tmp_path / "stray.json").write_text("{}")
     said = Transcript(tuple(Turn(t.speaker, t.text, t.start, t.end) for t in REFERENCE), duration=6.0)
 
-    report = evaluate_speech(Echo(said), tmp_path, model="echo")
+    report = evaluate_speech(lambda: Echo(said), tmp_path, model="echo")
 
     assert list(report.rows) == ["good"]
     assert report.total.heard.rate == report.total.der.rate == 0
@@ -159,7 +159,7 @@ def test_a_folder_is_scored_pair_by_pair_and_what_is_no_pair_is_named_with_its_r
 
 def test_a_folder_without_pairs_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs recordings with a JSON"):
-        evaluate_speech(Echo(Transcript(())), tmp_path, model="echo")
+        evaluate_speech(lambda: Echo(Transcript(())), tmp_path, model="echo")
     with pytest.raises(InputError, match="cannot be read"):
         read_references(tmp_path / "nowhere")
 

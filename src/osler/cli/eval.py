@@ -34,7 +34,7 @@ def speech(
     from osler.bootstrap import speech_service
 
     with progress_bar() as progress:
-        report = evaluate_speech(speech_service(model), data, model=model, limit=limit, progress=progress)
+        report = evaluate_speech(lambda: speech_service(model), data, model=model, limit=limit, progress=progress)
     emit(report.to_text(), report.to_json(), as_json=as_json, output=output)
 
 
