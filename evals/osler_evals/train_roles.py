@@ -14,10 +14,9 @@ import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from osler.speech.roles import LinearModel, change_features, parse_models, sentence_features
+from osler.speech.roles import LinearModel, change_features, parse_models, sentence_features, sentences_of
 from osler_evals.dialogues import CLINICIAN, RELATIVE, Dialogue, read_dialogues
 
-SENTENCE = re.compile(r"(?<=[.?!])[\"')]*\s+")
 HEADER = """\
 # Language models of speaker roles and of turn changes: logistic regressions, written by osler_evals.train_roles.
 # Form: "@name bias step" opens a model; each line after it is an integer weight (times step), then its features.
@@ -31,12 +30,6 @@ HEADER = """\
 """
 
 Example = tuple[list[str], int, float]  # features, label, weight
-
-
-def sentences_of(text: str) -> list[list[str]]:
-    """Split a turn into sentences, each a list of words as written; stray punctuation joins the word before it."""
-    text = re.sub(r"\s+([.,?!;:])", r"\1", text)
-    return [sentence.split() for sentence in SENTENCE.split(text) if re.search(r"\w", sentence)]
 
 
 def _bare(words: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osler.speech.model import CLINICIAN, PATIENT, HeardWord, other
-from osler.speech.roles import change_log_odds, clinician_log_odds, relative_log_odds
+from osler.speech.roles import chances, change_log_odds, role_assignments, role_evidence
 
 Floats = NDArray[np.float64]
 
@@ -30,16 +30,12 @@ class AttributionWeights:
     """Factor on a sentence's role log-odds."""
     change: float = 0.8
     """Factor on the log-odds of the turn-change model."""
-    evidence_cap: float = 5.0
-    """Largest role log-odds of one sentence, either way: no single phrase decides."""
     pause: float = 1.5
     """Log-odds of a change per second of pause, up to one second."""
     comma: float = -4.0
     """Log-odds of a change after a comma."""
     mid_phrase: float = -7.0
     """Log-odds of a change inside a phrase."""
-    confidence: float = 0.15
-    """Factor that turns score margins into log-odds of a right role: sentences of one visit are not independent."""
     split_margin: float = 0.12
     """Per word: how much two speakers must explain better than one before a single voice is split by language."""
 
@@ -91,10 +87,7 @@ class _Evidence:
         roles = np.zeros((len(words), 3))
         change = np.full(len(words), weights.mid_phrase)
         for number, (sentence, text) in enumerate(zip(sentences, texts, strict=True)):
-            cap = weights.evidence_cap
-            clinical = float(np.clip(clinician_log_odds(text), -cap, cap))
-            relative = float(np.clip(relative_log_odds(text), -cap, cap))
-            roles[sentence.start : sentence.stop] = weights.language * _role_scores(clinical, relative) / len(text)
+            roles[sentence.start : sentence.stop] = weights.language * role_evidence(text) / len(text)
             if number:
                 change[sentence.start] = weights.change * change_log_odds(texts[number - 1], text)
         for i in range(1, len(words)):
@@ -102,21 +95,6 @@ class _Evidence:
                 change[i] = weights.comma
             change[i] += weights.pause * min(max(words[i].start - words[i - 1].end, 0.0), 1.0)
         return cls(roles, change)
-
-
-def _role_scores(clinical: float, relative: float) -> Floats:
-    """Return log-likelihoods, up to a constant, of a sentence for clinician, patient and another person.
-
-    Another person is mostly a relative, who talks like a patient about somebody else, now and then a colleague.
-    """
-    is_clinical, is_relative = 1 / (1 + np.exp(-clinical)), 1 / (1 + np.exp(-relative))
-    return np.log(
-        [
-            is_clinical,
-            (1 - is_clinical) * (0.3 + 0.7 * (1 - is_relative)),
-            (1 - is_clinical) * (0.3 + 0.7 * is_relative) * 0.8 + is_clinical * 0.2,
-        ]
-    )
 
 
 def _sentences(words: Sequence[HeardWord]) -> list[range]:
@@ -128,14 +106,6 @@ def _sentences(words: Sequence[HeardWord]) -> list[range]:
             found.append(range(start, i + 1))
             start = i + 1
     return found
-
-
-def _assignments(k: int) -> list[tuple[int, ...]]:
-    """Return every way to give roles to ``k`` clusters: indices of clinician 0, patient 1, other 2."""
-    return [
-        tuple(0 if j == clinician else 1 if j == patient else 2 for j in range(k))
-        for clinician, patient in itertools.permutations(range(k), 2)
-    ]
 
 
 def _decode(emissions: Floats, change: Floats) -> tuple[Floats, NDArray[np.intp]]:
@@ -159,15 +129,14 @@ def _decode(emissions: Floats, change: Floats) -> tuple[Floats, NDArray[np.intp]
 
 
 def _attribute_voices(sound: Floats, evidence: _Evidence, weights: AttributionWeights) -> Attribution:
-    assignments = _assignments(sound.shape[1])
+    assignments = role_assignments(sound.shape[1])
     emissions = np.stack([weights.sound * sound + evidence.roles[:, list(assignment)] for assignment in assignments])
     totals, paths = _decode(emissions, evidence.change)
     order = np.argsort(-totals, kind="stable")
     chosen = assignments[order[0]]
-    chances = np.exp(weights.confidence * (totals - totals.max()))
-    chances /= chances.sum()
+    likely = chances(totals)
     confidences = [
-        float(sum(chance for chance, a in zip(chances, assignments, strict=True) if a[j] == chosen[j]))
+        float(sum(chance for chance, a in zip(likely, assignments, strict=True) if a[j] == chosen[j]))
         for j in range(sound.shape[1])
     ]
     return _labelled(paths[order[0]], chosen, confidences)
@@ -181,11 +150,9 @@ def _attribute_one_voice(evidence: _Evidence, weights: AttributionWeights) -> At
     stay = -np.logaddexp(0, evidence.change[1:]).sum()
     margin = float(both[0] - alone.max() - stay)
     if margin > max(weights.split_margin * n, 6.0):
-        certainty = 1 / (1 + np.exp(-weights.confidence * margin))
-        return _labelled(paths[0], (0, 1), [float(certainty)] * 2)
+        return _labelled(paths[0], (0, 1), [float(chances(np.array([0.0, margin]))[1])] * 2)
     role = int(alone.argmax())
-    certainty = 1 / (1 + np.exp(-weights.confidence * abs(alone[0] - alone[1])))
-    return _labelled(np.zeros(n, dtype=np.intp), (role,), [float(certainty)])
+    return _labelled(np.zeros(n, dtype=np.intp), (role,), [float(chances(alone).max())])
 
 
 def _labelled(path: NDArray[np.intp], assignment: Sequence[int], confidences: Sequence[float]) -> Attribution:

@@ -14,9 +14,25 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.speech.model import CLINICIAN, PATIENT
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:['’][a-z]+)*")
 _DIGITS = re.compile(r"\d+")
+
+
+_SENTENCE_END = re.compile(r"(?<=[.?!…])[\"')”’]*\s+")
+_BLANK_BEFORE_PUNCTUATION = re.compile(r"\s+([.,?!;:])")
+
+
+def sentences_of(text: str) -> list[list[str]]:
+    """Split a turn's text into sentences, each a list of words as written; stray punctuation joins the word before."""
+    tidy = _BLANK_BEFORE_PUNCTUATION.sub(r"\1", text)
+    return [sentence.split() for sentence in _SENTENCE_END.split(tidy) if re.search(r"\w", sentence)]
 
 
 def tokens_of(words: Iterable[str]) -> list[str]:
@@ -123,3 +139,66 @@ def relative_log_odds(words: Sequence[str]) -> float:
 def change_log_odds(before: Sequence[str], after: Sequence[str]) -> float:
     """Return the log-odds that the speaker changes between two sentences that follow each other."""
     return models()["change"].score(change_features(before, after))
+
+
+EVIDENCE_CAP: Final = 5.0
+"""Largest log-odds that one sentence may add for or against a role: no single phrase decides."""
+
+CONFIDENCE_SCALE: Final = 0.15
+"""Turns margins of summed log-odds into log-odds of a right role: sentences of one visit are not independent."""
+
+
+def role_evidence(words: Sequence[str]) -> NDArray[np.float64]:
+    """Return log-likelihoods, up to a constant, of a sentence (its words as written) by role, shape [3].
+
+    The roles are clinician, patient and another person. Another person is mostly a relative, who talks like a patient
+    but about somebody else, now and then a colleague, who talks like the clinician.
+    """
+    clinical = 1 / (1 + np.exp(-np.clip(clinician_log_odds(words), -EVIDENCE_CAP, EVIDENCE_CAP)))
+    relative = 1 / (1 + np.exp(-np.clip(relative_log_odds(words), -EVIDENCE_CAP, EVIDENCE_CAP)))
+    return np.log(
+        [
+            clinical,
+            (1 - clinical) * (1 - 0.7 * relative),
+            0.8 * (1 - clinical) * (0.3 + 0.7 * relative) + 0.2 * clinical,
+        ]
+    )
+
+
+def role_assignments(speakers: int, open_roles: Sequence[int] = (0, 1)) -> list[tuple[int, ...]]:
+    """Return every way to give roles to speakers: 0 clinician, 1 patient, 2 another; each open role to one speaker.
+
+    With fewer speakers than open roles each speaker has one of them; with more, the others are 2.
+    """
+    given = min(len(open_roles), speakers)
+    found = {
+        tuple(dict(zip(who, roles, strict=True)).get(j, 2) for j in range(speakers))
+        for roles in itertools.permutations(open_roles, given)
+        for who in itertools.permutations(range(speakers), given)
+    }
+    return sorted(found)
+
+
+def chances(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the chance of each assignment (shape [a], sum 1) from its total log-likelihood."""
+    weights = np.exp(CONFIDENCE_SCALE * (totals - totals.max()))
+    return np.asarray(weights / weights.sum())
+
+
+def decide_roles(
+    said: Mapping[str, Sequence[Sequence[str]]], open_roles: Sequence[str]
+) -> dict[str, tuple[str | None, float]]:
+    """Give the open roles (``clinician``, ``patient``) to speakers by the sentences that each said.
+
+    Returns per speaker the role, None for another person, and the confidence 0..1.
+    """
+    names = (CLINICIAN, PATIENT, None)
+    evidence = np.array([sum((role_evidence(s) for s in sentences), np.zeros(3)) for sentences in said.values()])
+    assignments = role_assignments(len(said), [names.index(role) for role in open_roles])
+    totals = np.array([sum(evidence[j, role] for j, role in enumerate(a)) for a in assignments])
+    likely = chances(totals)
+    best = assignments[int(totals.argmax())]
+    return {
+        speaker: (names[best[j]], float(sum(p for p, a in zip(likely, assignments, strict=True) if a[j] == best[j])))
+        for j, speaker in enumerate(said)
+    }
