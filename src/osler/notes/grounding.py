@@ -67,6 +67,18 @@ def check(sentence: str, quotes: Sequence[str]) -> list[Ungrounded]:
     ]
 
 
+def units_in(tokens: Sequence[Token], *, time_only: bool = False) -> list[tuple[int, int, str]]:
+    """Return the units in ``tokens`` as (start, end, canonical unit); with ``time_only``, days, weeks and the like."""
+    tables = _tables()
+    found = _phrases(tokens, tables.units)
+    return [unit for unit in found if unit[2] in tables.time_units] if time_only else found
+
+
+def frequencies_in(tokens: Sequence[Token]) -> list[tuple[int, int, str]]:
+    """Return how often something is taken as (start, end, canonical frequency): "twice a day" is "twice daily"."""
+    return _phrases(tokens, _tables().frequencies)
+
+
 @dataclass(slots=True)
 class _Facts:
     """What one text holds; dicts serve as ordered sets."""

@@ -1,22 +1,45 @@
-"""The medicines that Osler knows by name: which words name one, and which names mean the same."""
+"""The medicines that Osler knows by name: which words name one, and which names mean the same.
 
-import csv
-from collections.abc import Mapping
+Most names are those of ``osler.speech.vocabulary``, which the recogniser listens for too; ``data/medications.tsv`` adds
+how people shorten and describe them.
+"""
+
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
 from osler.notes.tokens import tokenize
+from osler.speech.vocabulary import data_lines
 
 
 @cache
 def medicine_names() -> Mapping[str, str]:
     """Return every known name, generic, brand or lay (lower case, tokens joined by blanks) → its generic name."""
-    lines = files("osler.notes").joinpath("data", "medications.tsv").read_text("utf-8").splitlines()
-    rows = csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t")
     names: dict[str, str] = {}
-    for row in rows:
-        for name in (row["generic"], *(row["names"] or "").split("|")):
-            if name:
-                names.setdefault(" ".join(token.norm for token in tokenize(name)), row["generic"])
+    for generic, surfaces in (*_everyday(), *_common(), *_listed()):
+        for surface in surfaces:
+            if key := " ".join(token.norm for token in tokenize(surface)):
+                names.setdefault(key, generic)
     return MappingProxyType(names)
+
+
+def _everyday() -> Iterator[tuple[str, list[str]]]:
+    lines = files("osler.notes").joinpath("data", "medications.tsv").read_text("utf-8").splitlines()
+    for line in lines:
+        if line and not line.startswith("#"):
+            generic, _, surfaces = line.partition("\t")
+            yield generic, [generic, *surfaces.split("|")]
+
+
+def _common() -> Iterator[tuple[str, list[str]]]:
+    for line in data_lines("drugs.tsv"):
+        _, generic, *brands = line.split("\t")
+        yield generic.lower(), [generic, *(brands[0].split(",") if brands else ())]
+
+
+def _listed() -> Iterator[tuple[str, list[str]]]:
+    everyday_words = frozenset(data_lines("not_drugs.txt"))
+    for name in data_lines("icd10cm_drug_names.txt"):
+        if name not in everyday_words:
+            yield name, [name]

@@ -45,7 +45,9 @@ def tokenize(text: str) -> list[Token]:
         if kind == "word":
             norm = norm.replace("’", "'")
             cut = norm.find("'") if "'" in norm[1:] else _CONTRACTED.get(norm, 0)
-            if cut > 1 and norm[cut:] == "'t" and norm[cut - 1] == "n":
+            if norm == "n't":
+                cut = 0
+            elif cut > 1 and norm[cut:] == "'t" and norm[cut - 1] == "n":
                 cut -= 1
             if cut > 0:
                 tokens.append(Token(norm[:cut], start, start + cut))

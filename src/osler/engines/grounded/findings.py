@@ -1,0 +1,274 @@
+"""The grounded finding extractor: clinical facts from statements and from questions with their answers.
+
+Names come from the lexicon, their standing from ConText and from the answers; nothing is found that was not said.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from osler.engines.grounded.allergies import allergies
+from osler.engines.grounded.attributes import Attributes, duration_in, of_medicine, of_symptom
+from osler.engines.grounded.context import FAMILY, HISTORICAL, HYPOTHETICAL, NEGATED, POSSIBLE
+from osler.engines.grounded.examination import Examination
+from osler.engines.grounded.measurements import measurements
+from osler.engines.grounded.plans import is_order, plans, result_clause
+from osler.engines.grounded.questions import Answer, Exchange, about_family, denies, exchanges
+from osler.engines.grounded.reading import Mention, Reading, read
+from osler.kernel.engine_record import EngineRecord
+from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality
+from osler.speech.model import PATIENT, Transcript
+
+VERSION: Final = "1"
+"""Raised when the same transcript would give other findings."""
+
+_ASKABLE: Final = frozenset(
+    (
+        FindingKind.SYMPTOM,
+        FindingKind.PROBLEM,
+        FindingKind.MEDICATION,
+        FindingKind.SOCIAL,
+        FindingKind.PROCEDURE,
+        FindingKind.EXAM,
+    )
+)
+_GOALS: Final = frozenset(("goal", "target", "below", "under", "above", "less", "greater", "if", "should", "than"))
+_PRESUMING: Final = frozenset(("how", "what", "when", "where", "why", "which", "tell"))
+_DEFINITE: Final = frozenset(("the", "your", "this", "that", "these", "those"))
+
+
+class GroundedFindingExtractor:
+    """Finds clinical facts by lexicon, ConText and question-answer pairs; implements ``FindingExtractor``."""
+
+    @property
+    def record(self) -> EngineRecord:
+        """What finds the findings."""
+        return EngineRecord("grounded-findings", VERSION)
+
+    def extract(self, transcript: Transcript) -> list[Finding]:
+        """Return the findings in the order in which they were said; the same input gives the same output."""
+        readings = [read(index, turn) for index, turn in enumerate(transcript.turns)]
+        return _Extraction(transcript, readings).run()
+
+
+class _Extraction:
+    """One visit's extraction: collects findings by place, and which mentions other findings have used up."""
+
+    def __init__(self, transcript: Transcript, readings: Sequence[Reading]) -> None:
+        self._transcript = transcript
+        self._readings = readings
+        self._found: list[tuple[int, int, Finding]] = []
+        self._used: set[tuple[int, int]] = set()
+        self._exam = Examination()
+
+    def run(self) -> list[Finding]:
+        pairs = exchanges(self._readings)
+        for place, finding, used in allergies(self._transcript, self._readings, pairs):
+            self._used.update(used)
+            self._found.append((*place, finding))
+        replied = {exchange.question.index: exchange for exchange in pairs}
+        for reading in self._readings:
+            for number in range(len(reading.sentences)):
+                examining = self._exam.follow(reading, number)
+                exchange = replied.get(reading.index)
+                for mention in reading.of_sentence(number):
+                    if (reading.index, mention.start) not in self._used:
+                        self._add_mention(reading, mention, exchange, examining)
+                for place, finding in plans(self._transcript, reading, number):
+                    self._found.append((*place, finding))
+            self._add_measurements(reading)
+        for exchange in pairs:
+            self._add_duration(exchange)
+        self._found.sort(key=lambda row: row[:2])
+        return [finding for _, _, finding in self._found]
+
+    def _add_mention(self, reading: Reading, mention: Mention, exchange: Exchange | None, examining: bool) -> None:
+        if reading.asks[mention.sentence]:
+            finding = self._asked(reading, mention, exchange)
+        elif mention.sentence in reading.confirms and exchange and exchange.answer is Answer.NO:
+            finding = self._answered(exchange, mention, denied=not mention.modified(NEGATED))
+        else:
+            finding = self._stated(reading, mention, examining)
+        if finding:
+            self._found.append((reading.index, mention.start, finding))
+
+    def _asked(self, reading: Reading, mention: Mention, exchange: Exchange | None) -> Finding | None:
+        if reading.turn.speaker == PATIENT:
+            return None
+        if exchange and mention in exchange.asked and mention.term.kind in _ASKABLE:
+            denied = denies(exchange, mention)
+            if denied is not None and not _taken_up(exchange, mention):
+                return self._answered(exchange, mention, denied)
+        start, _ = reading.sentences[mention.sentence]
+        before = reading.words[max(start, mention.start - 2) : mention.start]
+        if _PRESUMING.intersection(reading.words[start : start + 6]) and _DEFINITE.intersection(before):
+            return self._stated(reading, mention, examining=False)
+        return None
+
+    def _answered(self, exchange: Exchange, mention: Mention, denied: bool) -> Finding | None:
+        question, reply = exchange.question, exchange.reply
+        term = next((t for t in mention.terms if t.kind is not FindingKind.EXAM), mention.term)
+        kind = FindingKind.SYMPTOM if term.kind is FindingKind.EXAM else term.kind
+        attributes = of_medicine(question, mention) if kind is FindingKind.MEDICATION else of_symptom(question, mention)
+        attributes.values.pop("action", None)
+        family = mention.modified(FAMILY) or about_family(exchange)
+        evidence = [
+            self._cite(question, mention.start, mention.end),
+            self._cite(reply, exchange.start, _clause_end(reply, exchange.end)),
+            *(self._cite(question, start, end) for start, end in attributes.spans),
+        ]
+        return Finding(
+            kind=kind,
+            text=question.text(mention.start, mention.end).lower(),
+            concept=term.concept,
+            evidence=_distinct(evidence),
+            negated=denied,
+            experiencer=Experiencer.FAMILY if family else Experiencer.PATIENT,
+            temporality=Temporality.HISTORICAL if mention.modified(HISTORICAL) else Temporality.CURRENT,
+            attributes=attributes.values,
+        )
+
+    def _stated(self, reading: Reading, mention: Mention, examining: bool) -> Finding | None:
+        meaning = _meaning(reading, mention, examining)
+        if meaning is None:
+            return None
+        kind, concept = meaning
+        medicine = kind is FindingKind.MEDICATION
+        attributes = of_medicine(reading, mention) if medicine else of_symptom(reading, mention)
+        if medicine:
+            self._complete_medicine(reading, mention, attributes)
+        if mention.site:
+            attributes.values.setdefault("site", mention.site)
+        if mention.modified(POSSIBLE):
+            attributes.values["certainty"] = "possible"
+        spans = [(m.start, m.end) for m in mention.modifiers if m.category == NEGATED] + attributes.spans
+        if kind is FindingKind.RESULT and (clause := result_clause(reading, mention)):
+            spans.append(clause)
+        return Finding(
+            kind=kind,
+            text=reading.text(mention.start, mention.end).lower(),
+            concept=concept,
+            evidence=_distinct(
+                [self._cite(reading, mention.start, mention.end), *(self._cite(reading, s, e) for s, e in spans)]
+            ),
+            negated=mention.modified(NEGATED),
+            experiencer=Experiencer.FAMILY if mention.modified(FAMILY) else Experiencer.PATIENT,
+            temporality=_temporality(mention),
+            attributes=attributes.values,
+        )
+
+    def _complete_medicine(self, reading: Reading, mention: Mention, attributes: Attributes) -> None:
+        """Only the clinician's words change a medicine; a dose may follow in the next sentence of the same turn."""
+        if not reading.by_clinician or mention.modified(HYPOTHETICAL):
+            attributes.values.pop("action", None)
+        following = mention.sentence + 1
+        if "dose" in attributes.values or following >= len(reading.sentences):
+            return
+        medicines = [m for m in reading.mentions if m.term.kind is FindingKind.MEDICATION]
+        if any(m.sentence == following for m in medicines) or medicines[-1].sentence > mention.sentence:
+            return
+        start, end = reading.sentences[following]
+        if end - start > 12:
+            return
+        later = of_medicine(reading, replace(mention, start=start, end=start, sentence=following))
+        if "dose" in later.values:
+            for name in ("dose", "unit", "frequency", "route"):
+                if name in later.values:
+                    attributes.values.setdefault(name, later.values[name])
+            attributes.spans += later.spans
+
+    def _add_measurements(self, reading: Reading) -> None:
+        for measured in measurements(reading):
+            sentence = next(s for s in reading.sentences if s[0] <= measured.start < s[1])
+            before = reading.words[max(sentence[0], measured.end - 9) : measured.end]
+            hypothetical = bool(_GOALS.intersection(before))
+            evidence = self._cite(reading, measured.start, measured.end)
+            attributes = {"value": measured.value} | ({"unit": measured.unit} if measured.unit else {})
+            finding = Finding(
+                kind=FindingKind.VITAL,
+                text=evidence.quote.lower(),
+                concept=measured.concept,
+                evidence=(evidence,),
+                temporality=Temporality.HYPOTHETICAL if hypothetical else Temporality.CURRENT,
+                attributes=attributes,
+            )
+            self._found.append((reading.index, measured.start, finding))
+
+    def _add_duration(self, exchange: Exchange) -> None:
+        """Give the answer to "how long?" to the complaint that was spoken of last."""
+        if exchange.question.turn.speaker == PATIENT or not _asks_how_long(exchange.question):
+            return
+        span = duration_in(exchange.reply, 0, len(exchange.reply.tokens), bare=True)
+        if span is None:
+            return
+        for place in range(len(self._found) - 1, -1, -1):
+            turn, start, finding = self._found[place]
+            if turn > exchange.question.index or turn < exchange.question.index - 6:
+                continue
+            if finding.kind not in (FindingKind.SYMPTOM, FindingKind.PROBLEM) or finding.negated:
+                continue
+            if "duration" not in finding.attributes:
+                evidence = (*finding.evidence, self._cite(exchange.reply, *span))
+                attributes = {**finding.attributes, "duration": exchange.reply.text(*span).lower()}
+                self._found[place] = (turn, start, replace(finding, evidence=evidence, attributes=attributes))
+            return
+
+    def _cite(self, reading: Reading, start: int, end: int) -> Evidence:
+        tokens = reading.tokens
+        return Evidence.cite(self._transcript, reading.index, tokens[start].start, tokens[end - 1].end)
+
+
+def _meaning(reading: Reading, mention: Mention, examining: bool) -> tuple[FindingKind, str] | None:
+    """Return what a mention means in its place: the same word is a complaint, a sign, a result or an order."""
+    term = mention.term
+    sign = mention.meaning(FindingKind.EXAM)
+    if term.kind is FindingKind.PROCEDURE:
+        if reading.by_clinician and is_order(reading, mention):
+            return FindingKind.ORDER, term.concept
+        if reading.by_clinician and result_clause(reading, mention):
+            return FindingKind.RESULT, term.concept
+        return None if term.category == "referral" else (FindingKind.PROCEDURE, term.concept)
+    if reading.by_clinician and examining and term.kind in (FindingKind.SYMPTOM, FindingKind.EXAM):
+        return FindingKind.EXAM, (sign or term).concept
+    if term.kind is FindingKind.EXAM:
+        return (FindingKind.EXAM, term.concept) if reading.by_clinician else None
+    return term.kind, term.concept
+
+
+def _temporality(mention: Mention) -> Temporality:
+    if mention.modified(HYPOTHETICAL):
+        return Temporality.HYPOTHETICAL
+    return Temporality.HISTORICAL if mention.modified(HISTORICAL) else Temporality.CURRENT
+
+
+def _taken_up(exchange: Exchange, mention: Mention) -> bool:
+    """Say whether the answer names what was asked itself: then its own words decide."""
+    concepts = {term.concept for m in exchange.reply.mentions for term in m.terms}
+    return any(term.concept in concepts for term in mention.terms)
+
+
+def _clause_end(reading: Reading, end: int) -> int:
+    """Return the end of the clause that an answer starts: "not that I've noticed" up to its comma or stop."""
+    while (
+        end < len(reading.words) and end < len(reading.tokens) and reading.words[end] not in (",", ".", "?", "!", "...")
+    ):
+        end += 1
+    return end
+
+
+def _asks_how_long(reading: Reading) -> bool:
+    return any(
+        " ".join(reading.words[start:end]).find(phrase) >= 0
+        for number, (start, end) in enumerate(reading.sentences)
+        if reading.asks[number]
+        for phrase in ("how long", "when did", "how many days", "how many weeks")
+    )
+
+
+def _distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Drop evidence that lies within earlier evidence; the mention stays first."""
+    kept: list[Evidence] = []
+    for piece in evidence:
+        if not any(e.turn == piece.turn and e.start <= piece.start and piece.end <= e.end for e in kept):
+            kept.append(piece)
+    return tuple(kept)

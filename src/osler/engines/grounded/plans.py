@@ -1,0 +1,121 @@
+"""Orders, results, advice and follow-up in the clinician's words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+
+from osler.engines.grounded.attributes import duration_in
+from osler.engines.grounded.context import HYPOTHETICAL, NEGATED
+from osler.engines.grounded.lexicon import indexed, phrases_in, table
+from osler.engines.grounded.reading import Mention, Reading
+from osler.notes.model import Evidence, Finding, FindingKind, Temporality
+from osler.speech.model import Transcript
+
+Place = tuple[int, int]
+"""Turn and token at which a finding starts."""
+
+_LONGEST = 30
+"""Tokens of advice that a finding quotes."""
+
+
+def is_order(reading: Reading, mention: Mention) -> bool:
+    """Say whether the clinician orders the test, referral or therapy: before it an intention and a verb of ordering."""
+    start, _ = reading.sentences[mention.sentence]
+    before = reading.words[start : mention.start]
+    if mention.modified(NEGATED) or mention.modified(HYPOTHETICAL) or phrases_in(before, _tests("past")):
+        return False
+    intentions = phrases_in(before, _tests("intention"))
+    return bool(intentions) and any(s >= intentions[0][0] for s, _ in phrases_in(before, _tests("order")))
+
+
+def result_clause(reading: Reading, mention: Mention) -> tuple[int, int] | None:
+    """Return the tokens that give the result of a test: the rest of its sentence, or the next one ("it showed ...")."""
+    start, end = reading.sentences[mention.sentence]
+    if phrases_in(reading.words[start : mention.start], _tests("show_me")):
+        following = mention.sentence + 1
+        if following >= len(reading.sentences):
+            return None
+        start, end = reading.sentences[following]
+        return (start, end) if phrases_in(reading.words[start:end], _tests("result")) else None
+    if mention.end < end and phrases_in(reading.words[mention.end : end], _tests("result")):
+        return mention.end, end
+    return None
+
+
+def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[tuple[Place, Finding]]:
+    """Yield the follow-up and the advice of one sentence of the clinician."""
+    if not reading.by_clinician or reading.asks[sentence]:
+        return
+    start, end = reading.sentences[sentence]
+    words = reading.words[start:end]
+    follow = _follow_up(reading, start, end)
+    if follow:
+        first, last, when = follow
+        conditional = bool(phrases_in(words, _follow_ups("conditions")))
+        evidence = _cite(transcript, reading, first, last)
+        yield (
+            (reading.index, first),
+            Finding(
+                FindingKind.FOLLOW_UP,
+                evidence.quote.lower(),
+                "follow-up",
+                (evidence,),
+                temporality=Temporality.HYPOTHETICAL if conditional else Temporality.CURRENT,
+                attributes={"when": when},
+            ),
+        )
+    intentions = phrases_in(words, _plan("intention"))
+    if not intentions:
+        return
+    first = intentions[0][0]
+    advised = [(s, e) for s, e in phrases_in(words, _plan("advice")) if s >= first]
+    if advised and not follow:
+        s, e = advised[0]
+        evidence = _cite(transcript, reading, start + first, min(_trimmed(reading, end), start + first + _LONGEST))
+        concept = " ".join(words[s:e])
+        yield (reading.index, start + first), Finding(FindingKind.PLAN, evidence.quote.lower(), concept, (evidence,))
+
+
+def _follow_up(reading: Reading, start: int, end: int) -> tuple[int, int, str] | None:
+    """Return (start, end, when) of a promise to meet again after a stated time."""
+    for s, e in phrases_in(reading.words[start:end], _follow_ups("phrases")):
+        after = start + e
+        if not set(reading.words[after : min(end, after + 8)]).intersection(_follow_up_times()):
+            continue
+        when = duration_in(reading, after, min(end, after + 14), bare=True)
+        if when:
+            return start + s, when[1], reading.text(*when).lower()
+    return None
+
+
+def _trimmed(reading: Reading, end: int) -> int:
+    """Return the end of a sentence without its closing marks and its ", okay?"."""
+    while end > 1 and not reading.tokens[end - 1].is_word:
+        end -= 1
+    if end > 2 and reading.words[end - 1] in ("okay", "ok", "right") and reading.words[end - 2] == ",":
+        end -= 2
+    return end
+
+
+def _cite(transcript: Transcript, reading: Reading, start: int, end: int) -> Evidence:
+    end = max(end, start + 1)
+    return Evidence.cite(transcript, reading.index, reading.tokens[start].start, reading.tokens[end - 1].end)
+
+
+@cache
+def _tests(name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    return indexed(table("actions")["tests"][name])
+
+
+@cache
+def _plan(name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    return indexed(table("actions")["plan"][name])
+
+
+@cache
+def _follow_ups(name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    return indexed(table("actions")["follow_up"][name])
+
+
+@cache
+def _follow_up_times() -> frozenset[str]:
+    return frozenset(table("actions")["follow_up"]["times"])
