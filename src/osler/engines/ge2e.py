@@ -27,7 +27,7 @@ _BATCH: Final = 64
 """Windows run through the network at a time; bounds memory to about 60 MB for windows of 1.6 s."""
 
 
-class Ge2eEncoder:
+class Ge2eSpeakerEncoder:
     """Speaker encoder trained with the generalized end-to-end loss (Wan et al. 2018, arXiv:1710.10467).
 
     ``weights`` is the file ``pretrained.pt`` of Resemblyzer 0.1.4; ``digest`` its SHA-256 as the weights store

@@ -23,7 +23,7 @@ _BATCH: Final = 1024
 """Frames per call: bounds memory to a few tens of MB; the recurrent state is carried on."""
 
 
-class SileroDetector:
+class SileroSpeechDetector:
     """Speech regions by Silero VAD v6 (MIT, https://github.com/snakers4/silero-vad).
 
     A region opens where the probability of speech reaches ``threshold`` and closes where it stays below

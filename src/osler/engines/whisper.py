@@ -28,20 +28,20 @@ _LONGEST_PAUSE: Final = 1.2
 """Seconds; longer pauses are shortened to this: silence invites Whisper to invent."""
 
 
-class FasterWhisperTranscriber:
+class WhisperTranscriber:
     """A Whisper model in CTranslate2 form, read from a local folder.
 
-    ``directory`` holds config.json, model.bin, tokenizer.json and vocabulary.*; ``weights`` is the SHA-256 of
-    model.bin as the weights store knows it, recorded with every result. Decoding is beam search at temperature 0
-    (no sampling), so the same samples give the same words.
+    ``directory`` holds config.json, model.bin, tokenizer.json and vocabulary.*; ``label`` names the model (for
+    instance ``faster-whisper/base``); ``digest`` is the SHA-256 of model.bin as the weights store knows it, recorded
+    with every result. Decoding is beam search at temperature 0 (no sampling): the same samples give the same words.
     """
 
     def __init__(
-        self, directory: Path, *, name: str, weights: str = "", threads: int | None = None, beam_size: int = 5
+        self, directory: Path, *, label: str, digest: str = "", threads: int | None = None, beam_size: int = 5
     ) -> None:
         self._directory = directory
-        self._name = name
-        self._weights = weights
+        self._label = label
+        self._digest = digest
         self._threads = threads or os.cpu_count() or 1
         self._beam_size = beam_size
 
@@ -49,10 +49,10 @@ class FasterWhisperTranscriber:
     def record(self) -> EngineRecord:
         """Label, version of faster-whisper, and what shaped the words."""
         return EngineRecord(
-            f"faster-whisper/{self._name}",
+            self._label,
             version("faster-whisper"),
             {
-                "weights_sha256": self._weights[:16],
+                "weights_sha256": self._digest[:16],
                 "compute_type": "int8",
                 "beam_size": self._beam_size,
                 "temperature": 0.0,

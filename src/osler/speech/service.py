@@ -1,0 +1,127 @@
+"""From a recording to a transcript: block by block to words and voices, then to speakers and turns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osler.audio.decode import open_recording
+from osler.kernel.errors import NoSpeechError, OslerError
+from osler.kernel.progress import Progress, silent
+from osler.kernel.spans import TimeSpan
+from osler.speech.attribution import attribute
+from osler.speech.blocks import Block, blocks
+from osler.speech.diarization import Voices, diarizer_record, find_speakers, hear_voices, word_affinity
+from osler.speech.model import HeardWord, Transcript, Turn
+from osler.speech.ports import SpeakerEncoder, SpeechDetector, Transcriber
+from osler.speech.turns import build_turns
+from osler.speech.vocabulary import decoder_bias
+from osler.speech.word_times import fit_words
+
+TURN_MARGIN: Final = 0.25
+"""Seconds by which a turn reaches into the pauses around it, at most to their middle: soft onsets and endings belong
+to it, and a quote that is played back should not begin inside a sound."""
+
+_SOUND_FAILED: Final = "The speakers could not be told apart by sound; who said what is decided by language alone."
+
+
+class SpeechService:
+    """Transcribes recordings with the engines that it is given. One recording at a time per service."""
+
+    def __init__(self, detector: SpeechDetector, transcriber: Transcriber, encoder: SpeakerEncoder) -> None:
+        self._detector = detector
+        self._transcriber = transcriber
+        self._encoder = encoder
+
+    def transcribe(
+        self,
+        path: Path,
+        *,
+        language: str | None = "en",
+        speakers: int | None = None,
+        progress: Progress = silent,
+    ) -> Transcript:
+        """Return the transcript of the recording at ``path``.
+
+        ``language`` (ISO 639-1) None detects it; ``speakers`` None estimates their number, 1 to 4. At most one block
+        of ten minutes is held decoded at a time. When telling voices apart fails, the words are kept and attributed
+        by language alone, and a warning says so.
+
+        Raises UnreadableFileError, NotAudioError, EmptyAudioError, NoSpeechError and EngineError.
+        """
+        recording = open_recording(path)
+        words: list[HeardWord] = []
+        voices: list[Voices] = []
+        sound = True
+        progress("Transcribing", 0, recording.declared)
+        for block in blocks(recording, self._detector):
+            heard, language = self._words(block, language)
+            words += heard
+            if heard and sound:
+                try:
+                    voices.append(hear_voices(block, self._encoder))
+                except (OslerError, ArithmeticError, ValueError):
+                    sound = False
+            progress("Transcribing", block.end, max(recording.declared or 0.0, block.end))
+        if not words:
+            raise NoSpeechError(
+                "No speech was heard in this recording (silence, music or noise?); check the microphone."
+            )
+        affinity = self._affinity(words, voices, speakers) if sound else None
+        attribution = attribute(words, _unheard(len(words), speakers) if affinity is None else affinity)
+        turns, people = build_turns(words, attribution)
+        return Transcript(
+            turns=_with_margins(turns, recording.seconds),
+            speakers=people,
+            language=language or "en",
+            duration=recording.seconds,
+            engine=self._transcriber.record,
+            diarizer=diarizer_record(self._encoder, self._detector.record, speakers),
+            warnings=(*recording.warnings, *(() if affinity is not None else (_SOUND_FAILED,))),
+        )
+
+    def _words(self, block: Block, language: str | None) -> tuple[list[HeardWord], str | None]:
+        """Return the words of a block, in seconds of the recording, and the language: found in the first speech."""
+        if not block.regions:
+            return [], language
+        vocabulary = decoder_bias() if language in (None, "en") else ""
+        recognition = self._transcriber.transcribe(
+            block.samples, block.regions, language=language, vocabulary=vocabulary
+        )
+        placed = fit_words(recognition.words, block.regions)
+        moved = [replace(w, start=w.start + block.start, end=w.end + block.start) for w in placed]
+        return moved, language or (recognition.language if moved else None)
+
+    def _affinity(
+        self, words: Sequence[HeardWord], voices: Sequence[Voices], speakers: int | None
+    ) -> NDArray[np.float32] | None:
+        """Return how well each word fits each voice, None when telling them apart fails."""
+        try:
+            return word_affinity(words, voices, find_speakers(voices, speakers))
+        except (OslerError, ArithmeticError, ValueError):
+            return None
+
+
+def _unheard(words: int, speakers: int | None) -> NDArray[np.float32]:
+    """Return the affinity of words that nothing is known of: to two people, unless their number was given."""
+    people = speakers or 2
+    return np.full((words, people), -np.log(people), np.float32)
+
+
+def _with_margins(turns: Sequence[Turn], duration: float) -> tuple[Turn, ...]:
+    """Let each turn reach into the pauses around it."""
+    spans = [TimeSpan(turn.start or 0.0, turn.end or 0.0) for turn in turns]
+    before = [0.0, *((a.end + max(a.end, b.start)) / 2 for a, b in pairwise(spans))]
+    after = [*((min(a.end, b.start) + b.start) / 2 for a, b in pairwise(spans)), duration]
+    return tuple(
+        replace(
+            turn,
+            start=round(min(span.start, max(span.start - TURN_MARGIN, low)), 3),
+            end=round(max(span.end, min(span.end + TURN_MARGIN, high)), 3),
+        )
+        for turn, span, low, high in zip(turns, spans, before, after, strict=True)
+    )
