@@ -129,8 +129,8 @@ class _Segment:
             following = numbers[i + 1] if i + 1 < len(numbers) else None
             ratio = self._ratio(number, following)
             if ratio is not None:
-                found.append(ratio)
-                taken = ratio.end
+                found += [ratio, *self._unit_after(ratio)]
+                taken = found[-1].end
                 continue
             spread = self._spread_multiplier(number, following)
             if spread and following is not None:  # "two to three hundred": both stay as heard
@@ -192,7 +192,7 @@ class _Segment:
             case Shape.BARE_POINT:
                 return unit is not None and before not in CUES["before_point"]
             case Shape.YEAR:
-                return before in (CUES["year"] | MONTHS) and unit is None
+                return unit is None and (before in CUES["year"] | MONTHS or before in ORDINAL_DIGITS)
             case Shape.COLLOQUIAL:
                 return self._colloquial_is_meant(start, end, before, after, unit)
             case Shape.DIGIT_STRING:
@@ -208,7 +208,9 @@ class _Segment:
         if start < 2 or self.low[start - 1] != "over" or self.symbols[start - 2] not in "uztyhkm":
             return False
         first = start - 2
-        while first and self.symbols[first - 1] in "uztyhkmo&a":
+        while first and self.symbols[first - 1] in "uztyhkmo&":
+            first -= 1
+        if first and self.symbols[first - 1 : first + 1] in ("ah", "ak", "am"):
             first -= 1
         return read(self.low[first : start - 1], self.symbols[first : start - 1]) is None
 
@@ -250,7 +252,7 @@ class _Segment:
 
     def _spread_multiplier(self, number: _Edit, following: _Edit | None) -> bool:
         """Say whether the next number's "hundred" or "thousand" may belong to this one: "two to three hundred"."""
-        if following is None or self.low[number.end : following.start] not in ([w] for w in CUES["range"]):
+        if following is None or not self._is_range(number, following):
             return False
         if number.reading is None or not set(self.low[following.start : following.end]) & set(MAGNITUDES):
             return False
@@ -260,17 +262,25 @@ class _Segment:
         multiplier = read(self.low[following.start : head], self.symbols[following.start : head])
         return multiplier is None or number.reading.value < multiplier.value
 
+    def _is_range(self, number: _Edit, following: _Edit) -> bool:
+        joint = self.low[number.end : following.start]
+        between = number.start > 0 and self.low[number.start - 1] == "between" and joint == ["and"]
+        return between or (len(joint) == 1 and joint[0] in CUES["range"])
+
     def _with_unit(self, number: _Edit, following: _Edit | None) -> list[_Edit]:
         """Write one number and the unit after it, or leave a small count and an idle "a hundred" in words."""
         unit = unit_at(self.low[number.end :])
         if not self._is_written(number, unit, following):
             return []
+        if unit is not None and unit.written == "%":
+            return [_Edit(number.start, number.end + unit.length, f"{number.text}%")]
+        return [number, *self._unit_after(number)]
+
+    def _unit_after(self, number: _Edit) -> list[_Edit]:
+        unit = unit_at(self.low[number.end :])
         if unit is None or unit.written is None:
-            return [number]
-        end = number.end + unit.length
-        if unit.written == "%":
-            return [_Edit(number.start, end, f"{number.text}%")]
-        return [number, _Edit(number.end, end, unit.written)]
+            return []
+        return [_Edit(number.end, number.end + unit.length, unit.written)]
 
     def _is_written(self, number: _Edit, unit: Unit | None, following: _Edit | None) -> bool:
         spoken = self.symbols[number.start : number.end]
@@ -279,7 +289,7 @@ class _Segment:
         before = self.low[number.start - 1] if number.start else ""
         counted = self._counts(number, unit, before)
         if spoken in ("ah", "ak", "am"):
-            return counted
+            return counted or self._shares_a_unit(number, following)
         if (
             number.reading.shape is not Shape.CARDINAL
             or number.reading.value >= 10
@@ -299,7 +309,7 @@ class _Segment:
 
     def _shares_a_unit(self, number: _Edit, following: _Edit | None) -> bool:
         """Say whether this is the lower end of a range that is written: "five to seven days", "nine or ten"."""
-        if following is None or self.low[number.end : following.start] not in ([w] for w in CUES["range"]):
+        if following is None or not self._is_range(number, following):
             return False
         return self._is_written(following, unit_at(self.low[following.end :]), None)
 
