@@ -242,8 +242,10 @@ def _alone(lock: Path, name: str, progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress(f"Waiting for another pull of {name}", 0, None)
+            waiting = f"Waiting for another pull of {name}"
+            progress(waiting, 0, None)
             fcntl.flock(stream, fcntl.LOCK_EX)
+            progress(waiting, 1, 1)
         except OSError as error:
             raise WeightsError(
                 f"The file system of the model store cannot lock files: {error.strerror}. "

@@ -193,6 +193,8 @@ def _run(command: list[str], arriving: Path, what: str, progress: Progress) -> s
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            arrived = _bytes_in(arriving)
+            progress(what, arrived, arrived)
         if process.returncode == 0:
             return ""
         errors.seek(0)
