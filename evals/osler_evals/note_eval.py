@@ -6,16 +6,15 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-
-from osler.speech.dialogue import parse_dialogue
 
 from osler.kernel.errors import InputError, NoClinicalContentError
 from osler.kernel.progress import Progress, silent
 from osler.notes.model import Note
 from osler.notes.rendering import to_markdown
+from osler.speech.dialogue import parse_dialogue
 from osler.speech.model import Transcript
 from osler_evals.note_scores import Counts, Rouge, count, plain, rouge
 from osler_evals.tables import Column, table
@@ -68,7 +67,7 @@ class NoteScores:
 
 @dataclass(frozen=True, slots=True)
 class NoteReport:
-    """Scores of all encounters, by subset, and of baselines."""
+    """Scores of all encounters, by subset, and of baselines: a copy of the transcript, and the notes misquoted."""
 
     split: str
     voice_style: str
@@ -175,7 +174,8 @@ def evaluate_notes(
         progress("Writing notes", number, len(encounters))
         scored[encounter.name] = _scored(encounter, write)
     progress("Writing notes", len(encounters), len(encounters))
-    copies = {encounter.name: _copy(encounter) for encounter in encounters}
+    copies = [_copy(encounter) for encounter in encounters]
+    shuffled = [_scored(encounter, lambda transcript: with_quotes_moved(write(transcript))) for encounter in encounters]
     subsets = Counter(encounter.subset for encounter in encounters)
     return NoteReport(
         split,
@@ -183,8 +183,21 @@ def evaluate_notes(
         load,
         _together(list(scored.values())),
         {name: _together([scored[e.name] for e in encounters if e.subset == name]) for name in sorted(subsets)},
-        {"copy of the transcript": _together(list(copies.values()))},
+        {
+            "copy of the transcript": _together(copies),
+            "Osler, quotes shuffled": _together(shuffled),
+        },
         scored,
+    )
+
+
+def with_quotes_moved(note: Note) -> Note:
+    """Return ``note`` with each sentence citing what the next one cites: a control that must score badly."""
+    sentences = note.sentences
+    moved = iter([replace(s, evidence=sentences[(i + 1) % len(sentences)].evidence) for i, s in enumerate(sentences)])
+    return replace(
+        note,
+        sections=tuple(replace(part, sentences=tuple(next(moved) for _ in part.sentences)) for part in note.sections),
     )
 
 

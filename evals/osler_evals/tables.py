@@ -29,4 +29,4 @@ def table(title: str, first: str, columns: Sequence[Column[Row]], rows: Sequence
         grid.add_row(name, *(column.cell(row) for column in columns))
     out = io.StringIO()
     Console(file=out, width=400, color_system=None, highlight=False, markup=False).print(grid)
-    return out.getvalue()
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

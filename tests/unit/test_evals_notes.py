@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from osler_evals.note_eval import evaluate_notes, read_encounters
+from osler_evals.note_eval import evaluate_notes, read_encounters, with_quotes_moved
 from osler_evals.note_scores import count, plain, repeated, rouge, supported
 
 from osler.kernel.engine_record import EngineRecord
@@ -103,7 +103,8 @@ def test_evidence_must_be_there_and_quote_exactly() -> None:
 
 def test_quotes_moved_to_other_sentences_raise_the_unsupported_rate() -> None:
     right = _note(_sentence("Takes amlodipine 5 mg.", 1), _sentence("BP 145/92.", 2))
-    moved = _note(_sentence("Takes amlodipine 5 mg.", 2), _sentence("BP 145/92.", 1))
+    moved = with_quotes_moved(right)
+    assert [sentence.text for sentence in moved.sentences] == [sentence.text for sentence in right.sentences]
     assert count(right, TRANSCRIPT).unsupported_rate == 0
     assert count(moved, TRANSCRIPT).unsupported_rate == 1
 
