@@ -23,7 +23,6 @@ demo: models
 	$(BIN)/osler demo '$(AUDIO)'
 
 test: models
-	$(BIN)/osler models pull whisper-tiny.en
 	$(BIN)/python -m pytest -m ''
 
 test-fast: install

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from osler.config import Settings
+from osler.engines.torch_checkpoint import read_state_dict
 from osler.weights.lock import shipped_lock
 from osler.weights.model import HubPlace, State, WheelPlace
 from osler.weights.service import WeightsStore
-from osler.weights.torch_file import read_state_dict
 
 DEFAULT = ["whisper-base", "whisper-tiny.en", "ge2e"]
 ON_REQUEST = ["whisper-small", "whisper-medium", "whisper-large-v3-turbo"]

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from osler.engines.torch_checkpoint import read_state_dict
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import EngineError
 from osler.speech.ports import SAMPLE_RATE
-from osler.weights.torch_file import read_state_dict
 
 Array = NDArray[np.float32]
 

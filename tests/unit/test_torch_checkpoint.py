@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from osler.engines.torch_checkpoint import read_state_dict
 from osler.kernel.errors import WeightsError
-from osler.weights.torch_file import read_state_dict
 
 MAGIC = 0x1950A86A20F9469CFC6C
 
