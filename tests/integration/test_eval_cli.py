@@ -50,6 +50,7 @@ def test_eval_notes_prints_a_table_with_the_copy_as_baseline(aci: Path) -> None:
         "Osler, GOLDILOCKS",
         "aci",
         "copy of the transcript",
+        "quotes shuffled",
     ):
         assert word in shown.out
 
