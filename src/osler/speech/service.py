@@ -22,7 +22,7 @@ from osler.speech.turns import build_turns
 from osler.speech.vocabulary import decoder_bias
 from osler.speech.word_times import fit_words
 
-TURN_MARGIN: Final = 0.25
+TURN_MARGIN: Final = 0.1
 """Seconds by which a turn reaches into the pauses around it, at most to their middle: soft onsets and endings belong
 to it, and a quote that is played back should not begin inside a sound."""
 

@@ -11,6 +11,8 @@ from osler.speech.model import HeardWord
 
 _REACH: Final = 0.6
 """Seconds by which a word at the edge of a region may be stretched to that edge."""
+_TOUCH: Final = 0.04
+"""Seconds of a word that must lie in a region to count."""
 _LEAST: Final = 0.02
 """Seconds that every word lasts at least."""
 
@@ -18,7 +20,7 @@ _LEAST: Final = 0.02
 def fit_words(words: Sequence[HeardWord], regions: Sequence[TimeSpan]) -> list[HeardWord]:
     """Return ``words`` (in the order they were said) with times inside the ``regions`` of speech, in the same order.
 
-    A word goes to the region that it overlaps most, else to the nearest, never before that of the word before it.
+    A word goes to the last region that it touches, else to the nearest, never before that of the word before it.
     The first and last word of a region reach to its edges when they are near. Without regions nothing is changed.
     """
     if not regions:
@@ -48,13 +50,13 @@ def pauses(regions: Sequence[TimeSpan]) -> list[TimeSpan]:
 
 
 def _home(word: HeardWord, regions: Sequence[TimeSpan]) -> int:
-    """Return the region that a word overlaps most, else the nearest."""
-    at = bisect_right(regions, word.start, key=lambda region: region.start) - 1
-    best, best_score = max(at, 0), float("-inf")
-    for i in range(max(at, 0), len(regions)):
-        if i > at + 1 and regions[i].start >= word.end:
-            break
-        overlap = min(word.end, regions[i].end) - max(word.start, regions[i].start)
-        if overlap > best_score:
-            best, best_score = i, overlap
-    return best
+    """Return the region in which a word was said.
+
+    Recognisers that align by attention let a word begin where the one before it ends, across the pause between them:
+    its end is the better witness. So of the regions that it touches the last one counts, else the nearest to its end.
+    """
+    at = max(bisect_right(regions, word.end - _TOUCH, key=lambda region: region.start) - 1, 0)
+    touches = min(word.end, regions[at].end) - max(word.start, regions[at].start) >= _TOUCH
+    if touches or at + 1 == len(regions):
+        return at
+    return at if word.end - regions[at].end <= regions[at + 1].start - word.end else at + 1
