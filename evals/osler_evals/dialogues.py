@@ -14,6 +14,15 @@ _OSCE = re.compile(r"^\s*([DdPp])\s?:\s*")
 _PRIMOCK = re.compile(r'xmin = ([\d.]+)\s+xmax = ([\d.]+)\s+text = "((?:[^"]|"")*)"')
 _MARKUP = re.compile(r"<[^>]*>")
 
+READ_ALOUD = frozenset(
+    {
+        *("CAR0002", "GAS0007", "MSK0010", "RES0013", "day1_consultation01", "day1_consultation06"),
+        *("day1_consultation11", "day2_consultation01", "day2_consultation03", "day3_consultation01"),
+        "day3_consultation06",
+    }
+)
+"""Dialogues of osce and primock57 that the synthetic visits read aloud: speech is measured on them."""
+
 CLINICIAN, PATIENT, RELATIVE, SECOND_CLINICIAN = "clinician", "patient", "relative", "second clinician"
 
 
@@ -38,7 +47,10 @@ class Dialogue:
 
 
 def read_dialogues(data: Path) -> list[Dialogue]:
-    """Read every dialogue below ``data`` in a fixed order; every fifth of osce and primock57 is held out."""
+    """Read every dialogue below ``data`` in a fixed order.
+
+    Held out are the validation parts of aci-bench and mts-dialog, every fifth of osce, and :data:`READ_ALOUD`.
+    """
     return [*_aci(data / "aci-bench"), *_mts(data / "mts-dialog"), *_osce(data / "osce"), *_primock(data / "primock57")]
 
 
@@ -82,7 +94,12 @@ def _mts(folder: Path) -> list[Dialogue]:
 
 def _osce(folder: Path) -> list[Dialogue]:
     return [
-        Dialogue(path.stem, "osce", i % 5 == 0, _labelled(path.read_text("utf-8", errors="replace"), _OSCE))
+        Dialogue(
+            path.stem,
+            "osce",
+            i % 5 == 0 or path.stem in READ_ALOUD,
+            _labelled(path.read_text("utf-8", errors="replace"), _OSCE),
+        )
         for i, path in enumerate(sorted(folder.glob("*.txt")))
     ]
 
@@ -99,14 +116,14 @@ def _labelled(text: str, label: re.Pattern[str]) -> tuple[Utterance, ...]:
 
 def _primock(folder: Path) -> list[Dialogue]:
     found = []
-    for i, doctor in enumerate(sorted(folder.glob("*_doctor.TextGrid"))):
+    for doctor in sorted(folder.glob("*_doctor.TextGrid")):
         name = doctor.name.removesuffix("_doctor.TextGrid")
         turns = [
             *_intervals(doctor, CLINICIAN),
             *_intervals(doctor.with_name(f"{name}_patient.TextGrid"), PATIENT),
         ]
         turns.sort(key=lambda turn: (turn.start or 0.0, turn.speaker))
-        found.append(Dialogue(name, "primock57", i % 5 == 0, tuple(turns)))
+        found.append(Dialogue(name, "primock57", name in READ_ALOUD, tuple(turns)))
     return found
 
 
