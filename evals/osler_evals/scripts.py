@@ -4,15 +4,15 @@ The collections are CC BY 4.0: PriMock57 (Papadopoulos Korfiatis et al. 2022), O
 ACI-BENCH (Yim et al. 2023), MTS-Dialog (Ben Abacha et al. 2023). Their texts are read at run time and never kept here.
 """
 
-import csv
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from osler.speech.model import CLINICIAN, PATIENT, other
+from osler_evals.dialogues import read_dialogues
 
 SECONDS_PER_WORD: Final = 0.36
 """About 165 words a minute with the pauses between turns; used only to decide where to cut a script."""
@@ -34,6 +34,12 @@ class Script:
     utterances: tuple[Utterance, ...]
 
 
+_TITLES: Final = {
+    "aci-bench": "ACI-BENCH",
+    "mts-dialog": "MTS-Dialog",
+    "osce": "OSCE interview",
+    "primock57": "PriMock57",
+}
 _TAG: Final = re.compile(r"<[^<>]*>")
 _BRACKETED: Final = re.compile(r"\[[^\[\]]*\]|\{[^{}]*\}")
 _SPACED_CLITIC: Final = re.compile(r"\b(\w+) (n't|'s|'re|'ve|'ll|'d|'m)\b", re.IGNORECASE)
@@ -79,71 +85,26 @@ def first_part(utterances: Iterable[Utterance], *, seconds: float) -> tuple[Utte
     return tuple(kept)
 
 
-def primock57(folder: Path, name: str, *, seconds: float) -> Script:
-    """Read a PriMock57 consultation (``name_doctor.TextGrid``, ``name_patient.TextGrid``) in the order of its times."""
-    timed = [
-        (start, Utterance(speaker, spoken(text)))
-        for speaker, tier in ((CLINICIAN, "doctor"), (PATIENT, "patient"))
-        for start, text in _intervals((folder / f"{name}_{tier}.TextGrid").read_text(encoding="utf-8"))
-    ]
-    kept = first_part((u for _, u in sorted(timed, key=lambda pair: pair[0])), seconds=seconds)
-    return Script(f"PriMock57 {name}, first {len(kept)} utterances, CC BY 4.0", kept)
+def from_collection(data: Path, collection: str, name: str, *, seconds: float) -> Script:
+    """Read a dialogue of ``collection`` (``aci-bench``, ``mts-dialog``, ``osce``, ``primock57``) below ``data``.
 
-
-def osce(folder: Path, name: str, *, seconds: float) -> Script:
-    """Read an OSCE interview (``D:`` and ``P:`` lines)."""
-    lines = (folder / f"{name}.txt").read_text(encoding="utf-8-sig").splitlines()
-    kept = first_part(
-        _labelled(lines, re.compile(r"^(D|P)\s*:\s*(.*)$"), {"D": CLINICIAN, "P": PATIENT}), seconds=seconds
-    )
-    return Script(f"OSCE interview {name}, first {len(kept)} utterances, CC BY 4.0", kept)
-
-
-def aci_bench(table: Path, encounter: str, *, seconds: float, skip: int = 0) -> Script:
-    """Read an ACI-BENCH dialogue by its encounter id, without its first ``skip`` lines (a dictated preamble)."""
-    lines = _row(table, "encounter_id", encounter)["dialogue"].splitlines()[skip:]
-    pattern = re.compile(r"^\[(doctor|patient)\]\s*(.*)$")
-    kept = first_part(_labelled(lines, pattern, {"doctor": CLINICIAN, "patient": PATIENT}), seconds=seconds)
-    return Script(f"ACI-BENCH {encounter}, first {len(kept)} utterances, CC BY 4.0", kept)
-
-
-def mts_dialog(table: Path, number: str, *, seconds: float) -> Script:
-    """Read an MTS-Dialog dialogue by its ID; whoever is neither doctor nor patient becomes other 1, other 2 ..."""
-    lines = _row(table, "ID", number)["dialogue"].splitlines()
-    roles = {"Doctor": CLINICIAN, "Patient": PATIENT}
-    for line in lines:
-        who = line.partition(":")[0].strip()
-        if who and who not in roles and len(who) < 20:
-            roles[who] = other(len(roles) - 1)
-    kept = first_part(_labelled(lines, re.compile(r"^([A-Z]\w{2,18})\s*:\s*(.*)$"), roles), seconds=seconds)
-    return Script(f"MTS-Dialog {number}, first {len(kept)} utterances, CC BY 4.0", kept)
+    Whoever is neither clinician nor patient becomes other 1, other 2 ... in the order of speaking.
+    Raises KeyError where there is no such dialogue, ValueError for one that Osler may be trained on.
+    """
+    dialogue = next((d for d in read_dialogues(data) if (d.source, d.name) == (collection, name)), None)
+    if dialogue is None:
+        raise KeyError(f"{collection} has no dialogue {name}")
+    if not dialogue.held_out:
+        raise ValueError(f"{name} of {collection} may be trained on; a measurement takes one that is held out")
+    labels = {CLINICIAN: CLINICIAN, PATIENT: PATIENT}
+    for utterance in dialogue.utterances:
+        labels.setdefault(utterance.speaker, other(len(labels) - 1))
+    said = (Utterance(labels[u.speaker], spoken(u.text)) for u in dialogue.utterances)
+    kept = first_part(said, seconds=seconds)
+    return Script(f"{_TITLES[collection]} {name}, first {len(kept)} utterances, CC BY 4.0", kept)
 
 
 def from_toml(path: Path) -> Script:
     """Read a script of our own: ``source`` and a list ``turns`` of [speaker, text] pairs."""
     data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     return Script(str(data["source"]), tuple(Utterance(str(speaker), str(text)) for speaker, text in data["turns"]))
-
-
-def _row(table: Path, column: str, value: str) -> dict[str, str]:
-    with table.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row[column] == value:
-                return row
-    raise KeyError(f"{column} {value} is not in {table.name}")
-
-
-def _labelled(lines: Sequence[str], pattern: re.Pattern[str], roles: dict[str, str]) -> list[Utterance]:
-    return [
-        Utterance(roles[found[1]], spoken(found[2]))
-        for line in lines
-        if (found := pattern.match(line.strip())) is not None
-    ]
-
-
-_INTERVAL: Final = re.compile(r'xmin = ([\d.]+)\s+xmax = [\d.]+\s+text = "((?:[^"]|"")*)"')
-
-
-def _intervals(textgrid: str) -> list[tuple[float, str]]:
-    """Start in seconds and text of each filled interval of a long-format Praat TextGrid."""
-    return [(float(start), text.replace('""', '"')) for start, text in _INTERVAL.findall(textgrid) if text.strip()]

@@ -19,7 +19,7 @@ from osler.kernel.errors import OslerError
 from osler.speech.model import CLINICIAN, PATIENT, other
 from osler_evals.acoustics import CONSULTING_ROOM, TILED_ROOM, Room, pink_noise, reverberate, telephone
 from osler_evals.audio_files import resample, write_audio
-from osler_evals.scripts import Script, Utterance, aci_bench, from_toml, mts_dialog, osce, primock57
+from osler_evals.scripts import Script, Utterance, from_collection, from_toml
 from osler_evals.voices import SAMPLE_RATE, VOICES, Reader, Voice, power
 
 Samples = NDArray[np.float32]
@@ -113,19 +113,19 @@ class Visit:
 
 
 def _primock(name: str) -> Callable[[Path], Script]:
-    return lambda data: primock57(data / "primock57", name, seconds=160)
+    return lambda data: from_collection(data, "primock57", name, seconds=160)
 
 
 def _osce(name: str) -> Callable[[Path], Script]:
-    return lambda data: osce(data / "osce", name, seconds=160)
+    return lambda data: from_collection(data, "osce", name, seconds=160)
 
 
-def _aci(encounter: str, skip: int = 0) -> Callable[[Path], Script]:
-    return lambda data: aci_bench(data / "aci-bench" / "valid.csv", encounter, seconds=170, skip=skip)
+def _aci(name: str) -> Callable[[Path], Script]:
+    return lambda data: from_collection(data, "aci-bench", name, seconds=170)
 
 
-def _mts(number: str) -> Callable[[Path], Script]:
-    return lambda data: mts_dialog(data / "mts-dialog" / "MTS-Dialog-ValidationSet.csv", number, seconds=190)
+def _mts(name: str) -> Callable[[Path], Script]:
+    return lambda data: from_collection(data, "mts-dialog", name, seconds=190)
 
 
 def _own(name: str) -> Callable[[Path], Script]:
@@ -145,15 +145,16 @@ VISITS: Final = (
     Visit("osce-telephone", _osce("MSK0010"), _two("joe", "heart-high"), 25, channel="telephone"),
     Visit("aci-stereo", _aci("D2N068"), _two("heart-low", "joe-high"), None, CONSULTING_ROOM, channel="stereo"),
     Visit("aci-tiled-room", _aci("D2N070"), _two("joe", "heart-british"), 18, TILED_ROOM),
-    Visit("mts-family", _mts("59"), _two("heart-low", "joe") | {other(1): "heart-high"}),
-    Visit("mts-second-clinician", _mts("62"), _two("joe", "heart-high") | {other(1): "heart-low"}, 20, CONSULTING_ROOM),
+    Visit("mts-family", _mts("Validation-59"), _two("heart-low", "joe") | {other(1): "heart-high"}),
+    Visit("mts-second-clinician", _mts("Validation-62"),
+          _two("joe", "heart-high") | {other(1): "heart-low"}, 20, CONSULTING_ROOM),
     Visit("own-daughter-and-nurse", _own("family_visit.toml"),
           _two("heart-low", "joe-low") | {other(1): "joe-high", other(2): "heart-high"}),
     Visit("osce-two-men", _osce("RES0013"), _two("joe-high", "joe-low")),
     Visit("primock-breaking-in", _primock("day3_consultation06"), _two("joe-low", "heart"), 20, gaps=(-0.3, 0.6)),
     Visit("osce-gastro", _osce("GAS0007"), _two("heart", "joe-low"), 15),
 )  # fmt: skip
-"""The set, in the order in which ``--count`` takes from it; nothing in Osler is trained on its scripts."""
+"""The set, in the order in which ``--count`` takes from it; its scripts are held out from training."""
 
 
 def write_visit(visit: Visit, data: Path, out: Path, *, seed: int) -> Reading:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from osler_evals.acoustics import CONSULTING_ROOM, pink_noise, reverberate, telephone
 from osler_evals.audio_files import resample, write_audio
-from osler_evals.scripts import Utterance, aci_bench, mts_dialog, osce, primock57, spoken
+from osler_evals.scripts import Utterance, from_collection, spoken
 from osler_evals.synthesize import VISITS, Reading, synthesize, two_microphones, write_visit
 from osler_evals.voices import SAMPLE_RATE, VOICES, power, trim
 
@@ -30,21 +30,59 @@ def test_scripts_are_cleaned_for_reading(written: str, read: str) -> None:
     assert spoken(written) == read
 
 
-def test_each_collection_is_read_with_its_speakers_and_without_empty_turns(tmp_path: Path) -> None:
-    for tier, text, start in (("doctor", "Hello.", 1.5), ("patient", "<UNIN/>", 0.2), ("doctor", "", 3)):
-        with (tmp_path / f"v_{tier}.TextGrid").open("a") as grid:
-            grid.write(f'intervals [1]:\n xmin = {start} \n xmax = 9 \n text = "{text}" \n')
-    assert primock57(tmp_path, "v", seconds=60).utterances == (Utterance(CLINICIAN, "Hello."),)
-    (tmp_path / "o.txt").write_text("D: Any pain?\n\nP: No. \n\n")
-    assert osce(tmp_path, "o", seconds=60).utterances == (Utterance(CLINICIAN, "Any pain?"), Utterance(PATIENT, "No."))
-    (tmp_path / "a.csv").write_text('encounter_id,dialogue\nD1,"[doctor] hi .\n[patient] hey ."\n')
-    assert [u.speaker for u in aci_bench(tmp_path / "a.csv", "D1", seconds=60).utterances] == [CLINICIAN, PATIENT]
-    (tmp_path / "m.csv").write_text(
-        'ID,dialogue\n3,"Doctor: Hi.\nGuest_family: He fell.\nPatient: I did.\nDoctor_2: Ok."\n'
-    )
-    assert [u.speaker for u in mts_dialog(tmp_path / "m.csv", "3", seconds=60).utterances] == [
-        CLINICIAN, "other 1", PATIENT, "other 2",
-    ]  # fmt: skip
+@pytest.fixture
+def collections(tmp_path: Path) -> Path:
+    """The four collections in small: one dialogue that is held out and one that is not in each."""
+    for name in ("aci-bench", "mts-dialog", "osce", "primock57"):
+        (tmp_path / name).mkdir()
+    for part in ("train", "valid"):
+        table = f'dataset,encounter_id,dialogue,note\naci,{part},"[doctor] hi .\n[patient] i fell .",x\n'
+        (tmp_path / "aci-bench" / f"{part}.csv").write_text(table)
+    for part in ("Training", "Validation"):
+        talk = "Doctor: Hi.\nGuest_family: He fell.\nPatient: I did.\nDoctor_2: Ok."
+        table = f'ID,section_header,section_text,dialogue\n3,X,x,"{talk}"\n'
+        (tmp_path / "mts-dialog" / f"MTS-Dialog-{part}Set.csv").write_text(table)
+    for name in ("A1", "A2"):
+        (tmp_path / "osce" / f"{name}.txt").write_text("D: Any pain?\n\nP: No. \n\n")
+    tiers = {"doctor": ((1.5, "Hello <UNSURE>you</UNSURE>."), (3.0, "")), "patient": ((0.2, "<UNIN/>"),)}
+    for name in ("A2", "day3_consultation06"):
+        for tier, words in tiers.items():
+            grid = "".join(f'xmin = {start} \n xmax = 9 \n text = "{text}" \n' for start, text in words)
+            (tmp_path / "primock57" / f"{name}_{tier}.TextGrid").write_text(grid)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("collection", "name", "said"),
+    [
+        ("aci-bench", "valid", [(CLINICIAN, "Hi."), (PATIENT, "I fell.")]),
+        (
+            "mts-dialog",
+            "Validation-3",
+            [(CLINICIAN, "Hi."), ("other 1", "He fell."), (PATIENT, "I did."), ("other 2", "Ok.")],
+        ),
+        ("osce", "A1", [(CLINICIAN, "Any pain?"), (PATIENT, "No.")]),
+        ("primock57", "day3_consultation06", [(CLINICIAN, "Hello you.")]),
+    ],
+)
+def test_each_collection_is_read_with_its_speakers_and_without_empty_turns(
+    collections: Path, collection: str, name: str, said: list[tuple[str, str]]
+) -> None:
+    script = from_collection(collections, collection, name, seconds=60)
+    assert [(utterance.speaker, utterance.text) for utterance in script.utterances] == said
+    assert "CC BY 4.0" in script.source
+
+
+@pytest.mark.parametrize(
+    ("collection", "name"), [("aci-bench", "train"), ("mts-dialog", "Training-3"), ("osce", "A2"), ("primock57", "A2")]
+)
+def test_a_dialogue_that_osler_may_be_trained_on_is_no_measure(collections: Path, collection: str, name: str) -> None:
+    with pytest.raises(ValueError, match="held out"):
+        from_collection(collections, collection, name, seconds=60)
+
+
+def test_a_script_is_cut_where_it_is_long_enough(collections: Path) -> None:
+    assert len(from_collection(collections, "mts-dialog", "Validation-3", seconds=0.5).utterances) == 2
 
 
 def test_trim_leaves_the_sound_and_takes_the_silence() -> None:
