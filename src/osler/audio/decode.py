@@ -82,7 +82,7 @@ class Recording:
         from av.error import FFmpegError
 
         def new_resampler() -> AudioResampler:
-            return AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+            return AudioResampler(format="fltp", rate=SAMPLE_RATE)
 
         resampler = new_resampler()
         shape: tuple[object, ...] = ()
@@ -179,5 +179,6 @@ def _open_container(source: BinaryIO) -> tuple[Any, Any]:
 
 def _samples(frames: list[Any]) -> Iterator[Samples]:
     for frame in frames:
-        samples = frame.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+        # The mean of the channels: the resampler's own downmix of float samples is louder and can clip.
+        samples = frame.to_ndarray().mean(axis=0, dtype=np.float32)
         yield np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
