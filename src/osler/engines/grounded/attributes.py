@@ -44,10 +44,28 @@ def of_symptom(reading: Reading, mention: Mention) -> Attributes:
         for s, e in phrases_in(words[left:right], phrases):
             if left + e <= mention.start and mention.start - (left + e) <= 3:
                 found.put("severity", grade, left + s, left + e)
+    _grade(reading, mention, left, found)
     duration = duration_in(reading, left, right)
     if duration:
         found.put("duration", reading.text(*duration).lower(), *duration)
     return found
+
+
+def _grade(reading: Reading, mention: Mention, left: int, found: Attributes) -> None:
+    """Put the grade before a sign: "2/6 systolic murmur", "one plus pitting edema", "trace edema"."""
+    words, start = reading.words, max(left, mention.start - 7)
+    for number in numbers(reading.tokens[start : mention.start]):
+        s, e = start + number.start, start + number.end
+        link = words[e : e + 2]
+        if link[:1] in (["plus"], ["+"]):
+            found.put("grade", number.value + "+", s, e + 1)
+        elif link[:1] == ["/"] or link == ["out", "of"]:
+            of = numbers(reading.tokens[e:])
+            if of and of[0].start == len(link[:1] if link[0] == "/" else link):
+                found.put("grade", f"{number.value}/{of[0].value}", s, e + of[0].end)
+    if "trace" in words[start : mention.start]:
+        i = start + words[start : mention.start].index("trace")
+        found.put("grade", "trace", i, i + 1)
 
 
 def duration_in(reading: Reading, start: int, end: int, *, bare: bool = False) -> tuple[int, int] | None:

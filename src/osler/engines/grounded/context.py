@@ -1,7 +1,8 @@
 """ConText (Harkema et al. 2009) by medspaCy: who has a finding, whether it is denied, past, possible or only feared.
 
 The rules are ``data/context_rules.json``, written for speech. Each turn is one spaCy document of our own tokens and
-sentences on a blank pipeline; no model is loaded.
+sentences on a blank pipeline; no model is loaded. How far a modifier reaches (tokens) stands in a rule's metadata and
+is applied here, and so are the rules that TERMINATE: medspaCy 1.3 does not let them cut a scope that was cut before.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,12 @@ POSSIBLE: Final = "POSSIBLE_EXISTENCE"
 HISTORICAL: Final = "HISTORICAL"
 HYPOTHETICAL: Final = "HYPOTHETICAL"
 FAMILY: Final = "FAMILY"
+
+
+_NEAR: Final = 7
+_JOINED_WITHIN: Final = 4
+_JOINS: Final = frozenset((",", "or", "and", "nor"))
+"""Further on than ``_NEAR`` tokens, a modifier reaches only along a list: a joint must stand just before the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +60,28 @@ class ConText:
         from spacy.tokens import Doc, Span
 
         first = set(starts)
+        words = [token.norm for token in tokens]
         doc = Doc(
             self._nlp.vocab,
-            words=[token.norm for token in tokens],
+            words=words,
             sent_starts=[i in first or i == 0 for i in range(len(tokens))],
         )
         spans = [Span(doc, start, end, label=label) for start, end, label in targets]
         doc.spans["targets"] = spans
         self._context(doc)
+        graph = doc._.context_graph
+        stops = [m.modifier_span for m in graph.modifiers if m.direction == "TERMINATE"]
         found: dict[tuple[int, int, str], list[Modifier]] = {}
-        for target, modifier in doc._.context_graph.edges:
+        for target, modifier in graph.edges:
             start, end = modifier.modifier_span
+            reach = (modifier.rule.metadata or {}).get("reach", len(tokens))
+            if max(target.start - end, start - target.end) > reach or (target.start <= start and end <= target.end):
+                continue
+            if any((target.end <= s and e <= start) or (end <= s and e <= target.start) for s, e in stops):
+                continue
+            before = words[max(0, target.start - _JOINED_WITHIN) : target.start]
+            if target.start - end > _NEAR and not _JOINS.intersection(before):
+                continue
             key = (target.start, target.end, target.label_)
             found.setdefault(key, []).append(Modifier(modifier.category, start, end))
         return [found.get(key, []) for key in targets]

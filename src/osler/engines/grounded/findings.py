@@ -12,7 +12,7 @@ from osler.engines.grounded.attributes import Attributes, duration_in, of_medici
 from osler.engines.grounded.context import FAMILY, HISTORICAL, HYPOTHETICAL, NEGATED, POSSIBLE
 from osler.engines.grounded.examination import Examination
 from osler.engines.grounded.measurements import measurements
-from osler.engines.grounded.plans import is_order, plans, result_clause
+from osler.engines.grounded.plans import intends, is_order, plans, result_clause
 from osler.engines.grounded.questions import Answer, Exchange, about_family, denies, exchanges
 from osler.engines.grounded.reading import Mention, Reading, read
 from osler.kernel.engine_record import EngineRecord
@@ -32,6 +32,9 @@ _ASKABLE: Final = frozenset(
         FindingKind.EXAM,
     )
 )
+_TESTS: Final = frozenset(("lab", "imaging", "test"))
+_GIVEN: Final = frozenset(("than", "besides", "after", "since", "before", "for", "with", "except"))
+"""Words before what a question takes as given: "any surgeries other than the lumpectomy?"."""
 _GOALS: Final = frozenset(("goal", "target", "below", "under", "above", "less", "greater", "if", "should", "than"))
 _PRESUMING: Final = frozenset(("how", "what", "when", "where", "why", "which", "tell"))
 _DEFINITE: Final = frozenset(("the", "your", "this", "that", "these", "those"))
@@ -89,20 +92,34 @@ class _Extraction:
             finding = self._answered(exchange, mention, denied=not mention.modified(NEGATED))
         else:
             finding = self._stated(reading, mention, examining)
-        if finding:
+        if finding and not self._said(reading, mention, finding):
             self._found.append((reading.index, mention.start, finding))
+
+    def _said(self, reading: Reading, mention: Mention, finding: Finding) -> bool:
+        """Say whether the same sentence has just said the same ("dizzy- dizziness")."""
+        if not self._found or finding.kind is FindingKind.MEDICATION:
+            return False
+        turn, start, last = self._found[-1]
+        same = (last.kind, last.concept, last.negated, last.experiencer) == (
+            finding.kind,
+            finding.concept,
+            finding.negated,
+            finding.experiencer,
+        )
+        return same and turn == reading.index and start >= reading.sentences[mention.sentence][0]
 
     def _asked(self, reading: Reading, mention: Mention, exchange: Exchange | None) -> Finding | None:
         if reading.turn.speaker == PATIENT:
             return None
-        if exchange and mention in exchange.asked and mention.term.kind in _ASKABLE:
+        start, _ = reading.sentences[mention.sentence]
+        before = reading.words[max(start, mention.start - 2) : mention.start]
+        given = bool(_GIVEN.intersection(before))
+        if _PRESUMING.intersection(reading.words[start : start + 6]) and _DEFINITE.intersection(before):
+            return self._stated(reading, mention, examining=False)
+        if exchange and mention in exchange.asked and mention.term.kind in _ASKABLE and not given:
             denied = denies(exchange, mention)
             if denied is not None and not _taken_up(exchange, mention):
                 return self._answered(exchange, mention, denied)
-        start, _ = reading.sentences[mention.sentence]
-        before = reading.words[max(start, mention.start - 2) : mention.start]
-        if _PRESUMING.intersection(reading.words[start : start + 6]) and _DEFINITE.intersection(before):
-            return self._stated(reading, mention, examining=False)
         return None
 
     def _answered(self, exchange: Exchange, mention: Mention, denied: bool) -> Finding | None:
@@ -141,7 +158,9 @@ class _Extraction:
             attributes.values.setdefault("site", mention.site)
         if mention.modified(POSSIBLE):
             attributes.values["certainty"] = "possible"
-        spans = [(m.start, m.end) for m in mention.modifiers if m.category == NEGATED] + attributes.spans
+        # "The mammogram was negative" denies what it looked for, not the mammogram.
+        negated = mention.modified(NEGATED) and kind not in (FindingKind.RESULT, FindingKind.ORDER)
+        spans = [(m.start, m.end) for m in mention.modifiers if negated and m.category == NEGATED] + attributes.spans
         if kind is FindingKind.RESULT and (clause := result_clause(reading, mention)):
             spans.append(clause)
         return Finding(
@@ -151,7 +170,7 @@ class _Extraction:
             evidence=_distinct(
                 [self._cite(reading, mention.start, mention.end), *(self._cite(reading, s, e) for s, e in spans)]
             ),
-            negated=mention.modified(NEGATED),
+            negated=negated,
             experiencer=Experiencer.FAMILY if mention.modified(FAMILY) else Experiencer.PATIENT,
             temporality=_temporality(mention),
             attributes=attributes.values,
@@ -225,13 +244,16 @@ def _meaning(reading: Reading, mention: Mention, examining: bool) -> tuple[Findi
     if term.kind is FindingKind.PROCEDURE:
         if reading.by_clinician and is_order(reading, mention):
             return FindingKind.ORDER, term.concept
-        if reading.by_clinician and result_clause(reading, mention):
+        if reading.by_clinician and term.category in _TESTS and result_clause(reading, mention):
             return FindingKind.RESULT, term.concept
         return None if term.category == "referral" else (FindingKind.PROCEDURE, term.concept)
     if reading.by_clinician and examining and term.kind in (FindingKind.SYMPTOM, FindingKind.EXAM):
         return FindingKind.EXAM, (sign or term).concept
     if term.kind is FindingKind.EXAM:
-        return (FindingKind.EXAM, term.concept) if reading.by_clinician else None
+        clear = examining or mention.end - mention.start > 1
+        return (FindingKind.EXAM, term.concept) if reading.by_clinician and clear else None
+    if term.kind is FindingKind.SOCIAL and reading.by_clinician and intends(reading, mention.sentence):
+        return None
     return term.kind, term.concept
 
 

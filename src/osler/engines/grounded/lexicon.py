@@ -97,12 +97,16 @@ def _surrounds_hesitation(tokens: Sequence[Token], i: int) -> bool:
 
 
 def phrases_in(words: Sequence[str], phrases: Mapping[str, Sequence[tuple[str, ...]]]) -> list[tuple[int, int]]:
-    """Find phrases (indexed by first word, see :func:`indexed`) in plain words: (start, end), longest at each place."""
+    """Find phrases (as :func:`indexed` gives them) in plain words: (start, end), longest first, disjoint."""
     found = []
+    end = 0
     for i, word in enumerate(words):
-        for phrase in phrases.get(word, ()):
+        if word not in phrases or i < end:
+            continue
+        for phrase in phrases[word]:
             if tuple(words[i : i + len(phrase)]) == phrase:
-                found.append((i, i + len(phrase)))
+                end = i + len(phrase)
+                found.append((i, end))
                 break
     return found
 

@@ -27,6 +27,12 @@ def is_order(reading: Reading, mention: Mention) -> bool:
     return bool(intentions) and any(s >= intentions[0][0] for s, _ in phrases_in(before, _tests("order")))
 
 
+def intends(reading: Reading, sentence: int) -> bool:
+    """Say whether a sentence says what is to be done."""
+    start, end = reading.sentences[sentence]
+    return bool(phrases_in(reading.words[start:end], _plan("intention")))
+
+
 def result_clause(reading: Reading, mention: Mention) -> tuple[int, int] | None:
     """Return the tokens that give the result of a test: the rest of its sentence, or the next one ("it showed ...")."""
     start, end = reading.sentences[mention.sentence]

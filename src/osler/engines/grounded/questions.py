@@ -62,7 +62,7 @@ def questioned(reading: Reading) -> frozenset[int]:
     asked: list[int] = []
     for number in range(len(reading.sentences) - 1, -1, -1):
         start, end = reading.sentences[number]
-        if reading.asks[number]:
+        if reading.asks[number] or number in reading.confirms:
             asked.append(number)
         elif end - start > _MAX_ASIDE + 1 or not asked:
             break
@@ -72,7 +72,7 @@ def questioned(reading: Reading) -> frozenset[int]:
 def classify(words: Sequence[str]) -> tuple[Answer, int, int]:
     """Return what a turn's first words answer and which tokens ``[start:end)`` say so; (OTHER, 0, 0) if none do."""
     start = 0
-    while start < len(words) and (skip := _opener(words, start)):
+    while start < len(words) and not _answer_at(words, start) and (skip := _opener(words, start)):
         start += skip
     for answer in (Answer.UNSURE, Answer.NO, Answer.YES):
         length = _leading(words, start, _answers(answer))
@@ -134,6 +134,11 @@ def _end_of_sentence(reading: Reading, token: int) -> int:
     """Return the end of the second sentence from ``token``: "no , just my knee" is cut after its "no ,"."""
     ends = [end for _, end in reading.sentences if end > token]
     return ends[min(1, len(ends) - 1)] if ends else token
+
+
+def _answer_at(words: Sequence[str], start: int) -> bool:
+    """Say whether an answer stands at ``start``: "uh-uh" is one, though "uh" alone only opens."""
+    return any(_leading(words, start, _answers(answer)) for answer in (Answer.UNSURE, Answer.NO, Answer.YES))
 
 
 def _opener(words: Sequence[str], start: int) -> int:

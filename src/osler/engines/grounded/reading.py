@@ -13,6 +13,7 @@ from osler.engines.grounded.lexicon import (
     body_sites,
     indexed,
     lexicon,
+    phrases_in,
     table,
     words_of,
 )
@@ -82,7 +83,7 @@ def read(index: int, turn: Turn) -> Reading:
     """Read one turn of a transcript."""
     tokens = tokenize(turn.text)
     words = [token.norm for token in tokens]
-    spans = _split_answers(words, sentences(turn.text, tokens))
+    spans = _split_answers(words, _split_unmarked(words, sentences(turn.text, tokens)))
     asks = [_asks(words[s:e]) for s, e in spans]
     confirms = frozenset(i for i, (s, e) in enumerate(spans) if not asks[i] and _tag(words[s:e]) in _confirming())
     reading = Reading(index, turn, tokens, words, spans, asks, confirms)
@@ -91,6 +92,26 @@ def read(index: int, turn: Turn) -> Reading:
         _apply_context(reading)
     return reading
 
+
+def _split_unmarked(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Part the endless sentences of speech that was written without marks where a speaker starts anew."""
+    questions = table("questions")
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if end - start <= questions["unmarked_longest"] or words[start:end].count(",") * 12 > end - start:
+            found.append((start, end))
+            continue
+        cut = start
+        for s, _ in phrases_in(words[start:end], _breaks()):
+            if start + s - cut >= _SHORTEST:
+                found.append((cut, start + s))
+                cut = start + s
+        found.append((cut, end))
+    return found
+
+
+_SHORTEST: Final = 4
+"""Tokens of the shortest sentence that is parted from unmarked speech."""
 
 _PARTICLES: Final = frozenset(("no", "nope", "nah", "yes", "yeah", "yep", "yup", "okay", "ok"))
 
@@ -103,9 +124,10 @@ def _split_answers(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> li
             i = start
             while i < end and (words[i] in FILLERS or words[i] in _LEADS):
                 i += 1
-            if i + 1 < end and words[i] in _PARTICLES and words[i + 1] == ",":
-                found.append((start, i + 2))
-                start = i + 2
+            if i + 1 < end and words[i] in _PARTICLES and (words[i + 1] == "," or words[i + 1] in _AFRESH):
+                cut = i + 1 + (words[i + 1] == ",")
+                found.append((start, cut))
+                start = cut
             else:
                 break
         if start < end:
@@ -113,7 +135,21 @@ def _split_answers(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> li
     return found
 
 
+_AFRESH: Final = frozenset(
+    ("i", "it", "he", "she", "they", "we", "that", "just", "my", "there", "um", "uh", "not", "the")
+)
+"""Words that start a clause of their own after an answer without a comma: "no i've gained some weight"."""
+
 _LEADS: Final = frozenset(("oh", "well", "so", "and", ",", "...", "-"))
+
+
+_BARE_TAGS: Final = frozenset(("okay", "ok", "alright", "right"))
+_LONGEST_ECHO: Final = 4
+
+
+@cache
+def _breaks() -> Mapping[str, Sequence[tuple[str, ...]]]:
+    return indexed(table("questions")["unmarked_breaks"])
 
 
 @cache
@@ -154,8 +190,12 @@ def _starts_question(body: Sequence[str]) -> bool:
 
 
 def _tag(words: Sequence[str]) -> str:
-    """Return what follows the last comma of a sentence with a question mark, or ""."""
-    if not words or words[-1] != "?" or "," not in words:
+    """Return what follows the last comma of a sentence with a question mark ("okay", "is that right"), or ""."""
+    if not words or words[-1] != "?":
+        return ""
+    if len(words) > _LONGEST_ECHO and words[-2] in _BARE_TAGS:
+        return words[-2]
+    if "," not in words:
         return ""
     cut = max(i for i, word in enumerate(words) if word == ",")
     return " ".join(words[cut + 1 : -1])
