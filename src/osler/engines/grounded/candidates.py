@@ -1,12 +1,14 @@
 """Every sentence that a note could hold of what was said, each with the utterances that it comes from."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.rewriting import Reference, polarity, rewrite, statement_of, topic_answer
 from osler.engines.grounded.utterances import Utterance, utterances
+from osler.notes.medicines import medicine_names
 from osler.speech.model import Transcript
 
 STATED, CONFIRMED, DENIED, ANSWERED = "stated", "confirmed", "denied", "answered"
@@ -66,12 +68,77 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
         before = said[utterance.index - 1] if utterance.index else None
         sources: tuple[Utterance, ...] = (utterance,)
         if text is not None and _POINTING.match(text):
-            text, meant = _resolved(text, question if not utterance.by_clinician else None, before, utterance)
+            replies = question is not None and not utterance.by_clinician and before is question
+            text, meant = _resolved(text, question if replies else None, before, utterance)
             sources = (meant, utterance) if meant is not None else ()
+            if text is None and found and before is not None and _adjoins(found[-1], before, utterance):
+                found[-1] = _extended(found[-1], utterance, reference) or found[-1]
+        elif text is not None and _OBJECT.search(text) and utterance.by_clinician:
+            if found and before is not None and _adjoins(found[-1], before, utterance):
+                found[-1] = _extended(found[-1], utterance, reference) or found[-1]
+            text = None
+        if text is not None and len(sources) == 1 and not utterance.by_clinician and question is not None:
+            text, meant = _with_medicine(text, question)
+            sources = (meant, utterance) if meant is not None else sources
         if text is not None and (utterance.by_clinician or _is_clause(text)):
             asked = question.text if question is not None and not utterance.by_clinician else ""
             found.append(Candidate(text, sources, STATED, asked, inferred=len(sources) > 1))
-    return found
+    return [c for c in found if c.kind != DENIED or not _contradicted(c, found)]
+
+
+NEARBY = 12
+"""Utterances within which a patient's own words overrule a bare "no"."""
+
+
+def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
+    """Say whether the patient, right after a "no", says that some of what was asked about is there."""
+    denied = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.text.lower())} - _PLAIN
+    rest = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.sources[-1].text.lower())}
+    if denied & rest and re.search(r",|\bor\b", denial.text):
+        return True
+    for other in others:
+        near = 0 <= other.order - denial.order <= NEARBY and other.kind == STATED and not other.by_clinician
+        if near and not re.search(r"\b(?:not?|never|denies|without|n[o']t|cannot)\b|n't\b", other.text, re.IGNORECASE):
+            if denied & {w[:5] for w in re.findall(r"[a-z]{4,}", other.text.lower())}:
+                return True
+    return False
+
+
+_PLAIN = frozenset(
+    w[:5]
+    for w in (
+        "patient",
+        "does",
+        "denies",
+        "have",
+        "having",
+        "problems",
+        "symptoms",
+        "other",
+        "their",
+        "with",
+        "been",
+        "feel",
+        "like",
+        "recent",
+        "recently",
+        "history",
+        "that",
+        "this",
+        "they",
+        "them",
+        "when",
+        "from",
+        "some",
+        "take",
+        "taking",
+        "time",
+        "difficulty",
+        "changes",
+        "issues",
+    )
+)
+"""Beginnings of words that name no complaint."""
 
 
 _POINTING = re.compile(
@@ -80,12 +147,36 @@ _POINTING = re.compile(
 """A sentence whose subject stands in the sentence before."""
 
 
+_OBJECT = re.compile(
+    r"^(?:\w+) (?:to \w+ )?(?:that|it|them|those|this)(?=[ .,](?!morning|week|month|year|afternoon))", re.IGNORECASE
+)
+"""An imperative whose object stands in the sentence before ("wear that for a few days")."""
+
+MOST_JOINED = 36
+"""Words in a sentence made of two that hang together."""
+
+
+def _adjoins(last: Candidate, before: Utterance, utterance: Utterance) -> bool:
+    """Say whether the last candidate was the same speaker's words right before."""
+    return last.sources[-1].index == before.index and before.turn == utterance.turn and last.kind == STATED
+
+
+def _extended(last: Candidate, utterance: Utterance, reference: Reference) -> Candidate | None:
+    """Join a sentence that hangs on the one before it to that one."""
+    text = rewrite(utterance, reference)
+    if text is None or len(last.text.split()) + len(text.split()) > MOST_JOINED:
+        return None
+    joined = f"{last.text.removesuffix('.')}; {text[0].lower()}{text[1:]}"
+    return replace(last, text=joined, sources=(*last.sources, utterance))
+
+
 @cache
 def _antecedent() -> re.Pattern[str]:
     nouns = "|".join(load_lexicon().patterns("antecedents"))
     sides = r"(?:(?:left|right|lower|upper|blood|acid|high|chest|back|knee|neck|abdominal|stomach|shoulder|low|sore|runny|kidney|joint|hip|ear|eye|throat|head|muscle) )*"
     return re.compile(
-        rf"\b(?P<head>your|my|the|a|an|that|this|some|any)\s+(?P<noun>{sides}(?:{nouns}))\b", re.IGNORECASE
+        rf"\b(?P<head>your|my|the|a|an|that|this|some|any)\s+(?P<noun>{sides}(?:{nouns}))\b(?=\s*(?:[,.?]|$|is\b|was\b|are\b|were\b|has\b|have\b|had\b|in\b|on\b|at\b|when\b|for\b|since\b|today\b|now\b|that\b|going\b|been\b|and\b|or\b|started\b|feel\b|did\b|does\b|do\b|doing\b|coming\b|getting\b))",
+        re.IGNORECASE,
     )
 
 
@@ -103,7 +194,9 @@ def _resolved(
         named = list(_antecedent().finditer(source.text))
         if not named:
             continue
-        noun = named[-1]["noun"].lower()
+        if re.search(r"\b(?:show|point)\b", source.text, re.IGNORECASE):
+            continue
+        noun = named[0]["noun"].lower()
         rest = re.sub(r"^'s (?=been|had|gotten|gone|started|gradually|improved)", " has ", match["rest"])
         rest = re.sub(r"^'s ", " is ", re.sub(r"^'re ", " are ", rest))
         many = noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
@@ -111,6 +204,19 @@ def _resolved(
             continue
         return f"The {noun}{rest}", source
     return None, None
+
+
+_TAKES_IT = re.compile(r"\b(tak(?:es?|en|ing)|took|us(?:es?|ed|ing)|on) (?:it|them|that|those)\b", re.IGNORECASE)
+
+
+def _with_medicine(text: str, question: Utterance) -> tuple[str | None, Utterance | None]:
+    """Name the medicine that "takes it" means if the question names just one; None where it stays unknown."""
+    if not _TAKES_IT.search(text):
+        return text, None
+    named = sorted({n for n in medicine_names() if re.search(rf"\b{re.escape(n)}\b", question.text, re.IGNORECASE)})
+    if len(named) != 1:
+        return None, None
+    return _TAKES_IT.sub(rf"\1 {named[0]}", text), question
 
 
 @cache

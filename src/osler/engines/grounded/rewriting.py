@@ -59,7 +59,11 @@ def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
     if utterance.is_question or _any("not_written").search(spell(utterance.text)):
         return None
     text = tidy(utterance.text)
-    if len(text.split()) < 2 or _any("dangling").search(text):
+    if not utterance.by_clinician:
+        text = _ANSWERED_NO.sub("", text)
+        for pattern, replacement in load_lexicon().rules("swallowed"):
+            text = pattern.sub(replacement, text)
+    if len(text.split()) < 2 or _any("dangling").search(text) or _any("not_written").search(text):
         return None
     if utterance.by_clinician:
         written = _clinician(text, reference)
@@ -70,18 +74,31 @@ def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
     return finish(written) if written else None
 
 
+_ANSWERED_NO = re.compile(
+    r"^(?:(?:no|nope|nah|not really)\b[\s,.]*)+(?=(?:i|i'm|i've|my|it|it's|there|there's|we|but|other|that)\b)(?:but )?",
+    re.IGNORECASE,
+)
+
+
 def finish(text: str) -> str | None:
     """Make a sentence of it: capital, full stop; None if too little is left."""
     text = re.sub(r"\s+", " ", text).strip(" ,;:.-?!")
     text = re.sub(r"\bi\b", "I", text)
+    text = re.sub(r"\b(has|have) got (?=a|an|the|some|no)\b", r"\1 ", text)
     text = re.sub(r"\s+([,.?!;:])", r"\1", text)
-    if len(text.split()) < 2:
+    if len(text.split()) < 2 or _EMPTY.match(text):
         return None
     return text[0].upper() + text[1:] + "."
 
 
+_EMPTY = re.compile(
+    r"(?:the patient|he|she|they|it|there)(?: (?:is|are|was|were|has|have|does|do|did|can|will|would))?(?: ?n[o']t)?$",
+    re.IGNORECASE,
+)
+
+
 def _patient(text: str, reference: Reference) -> str | None:
-    if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE):
+    if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE) or re.match(r"(?:he|she|they)\b", text, re.I):
         return None
     if re.match(
         r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$|i (?:don't|do not) \w+$|i (?:do|am|have|did|was|can|think so|know)$",
@@ -172,8 +189,13 @@ def first_to_third(text: str, reference: Reference) -> str:
         elif present and low in linking and out and _bare(out[-1])[0] in {"and", "or", "but", "then"} and low in base:
             out.append(third_person(low, base) + tail)
             continue
+        present = present and low not in _ENDS_PRESENT
         out.append(word)
     return " ".join(out)
+
+
+_ENDS_PRESENT = frozenset({"to", "it", "it's", "that", "which", "who", "they", "he", "she", "because", "if"})
+"""After these words a joined verb has no longer the patient for its subject."""
 
 
 def third_person(verb: str, base: frozenset[str]) -> str:
@@ -203,8 +225,18 @@ def _bare(word: str) -> tuple[str, str]:
 _OBSERVED = re.compile(r"^(?:(?:on|for|in) (?:your |the )?[\w ,/-]*?exam(?:ination)?,? )?", re.IGNORECASE)
 
 
+_ASKS_WITHIN = re.compile(
+    r"(?<!to )(?<!will )(?<!'ll )\b(?:do|did|are|have|were|can|could|would|does|don't|aren't|didn't|haven't) (?:you|your)\b",
+    re.IGNORECASE,
+)
+
+
 def _clinician(text: str, reference: Reference) -> str | None:
     lexicon = load_lexicon()
+    for pattern, replacement in lexicon.rules("told_frames"):
+        text = pattern.sub(replacement, text)
+    if _ASKS_WITHIN.search(text):
+        return None
     plan = plan_of(text, reference)
     if plan is not None:
         return plan or None
@@ -219,6 +251,11 @@ def _clinician(text: str, reference: Reference) -> str | None:
             break
     if lead:
         lead = re.sub(r"\b(?:your|the)\b ?", "", lead).strip(" ,") + ", "
+    framed = body != (head[2] if head else text) or lead or body.startswith("no ")
+    if not framed and not _any("finite_verbs").search(second_to_third(body, reference)):
+        return None
+    if re.match(r"(?:he|she)\b", body, re.IGNORECASE) and body.split()[0].lower().split("'")[0] != reference.subject:
+        return None
     return second_to_third(lead + body, reference)
 
 
@@ -316,6 +353,12 @@ def second_to_third(text: str, reference: Reference) -> str:
     return " ".join(out)
 
 
+_ANSWERS_IN_FULL = frozenset(
+    {"i", "it", "they", "he", "she", "there", "a", "i'm", "i've", "i don't", "not", "nothing", "never"}
+)
+"""Answers that begin so say yes or no only if nothing follows ("i do"; "i do have a cough" states something)."""
+
+
 def polarity(text: str) -> bool | None:
     """Read an answer: True for yes, False for no, None where it is neither."""
     lexicon = load_lexicon()
@@ -324,17 +367,24 @@ def polarity(text: str) -> bool | None:
     ).strip(" ,.")
     for words, value in ((lexicon.tables["no_words"], False), (lexicon.tables["yes_words"], True)):
         for phrase in words:
-            if re.match(rf"{re.escape(phrase)}(?![\w'])", bare):
+            ending = r"(?=\s*(?:[,.;]|$))" if phrase.split()[0] in _ANSWERS_IN_FULL else r"(?![\w'])"
+            if re.match(rf"{re.escape(phrase)}{ending}", bare):
                 return value
     return None
 
 
 def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
     """Return the statement that a yes or a no to the question makes, or None where the question is no plain one."""
+    if _any("not_written").search(spell(question)):
+        return None
     text = tidy(question.rstrip(" ?"))
     text = re.split(r"\?\s*", text)[-1]
     if not text or len(text.split()) > 28:
         return None
+    declared = _DECLARED.match(text)
+    if declared and question.rstrip().endswith("?"):
+        denies = re.search(r"\b(?:no|not|never)\b|n't\b", text) is not None
+        return finish(_clinician(text, reference) or "") if denies != yes or (yes and not denies) else None
     noun = _prefix("asks_noun").match(text)
     if noun and noun.end() > 2:
         return _asked_noun(text[noun.end() :], yes, reference)
@@ -347,11 +397,18 @@ def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
     return _uninverted(inverted[1].lower(), inverted[2].lower(), inverted[3], yes, reference)
 
 
+_DECLARED = re.compile(
+    r"(?:you(?:'re|'ve| are| have| had| take| do| don't| haven't)|there(?:'s| is| was)) (?!any\b)", re.IGNORECASE
+)
+"""How a statement begins that is put as a question."""
+
+
 def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     noun = re.sub(r"^(?:any|some|the|a|an|of) (?=\w)", "", noun.strip(" ,"))
     noun = re.sub(r",? (?:or|and)? ?(?:any )?(?:other|else|things?|anything|symptoms? like that)\b.*$", "", noun)
     noun = re.sub(r"\bany ", "", noun)
     noun = re.sub(r"^(?:like|with|in|about) ", "", noun).strip(" ,?")
+    noun = re.sub(r"(?: (?:in|on|of|with|like|the|at|present|right now|for|to))+$", "", noun)
     if (
         not noun
         or re.search(r"\b(?:you|i|me|we|that|what|question|questions|else|other|it|this)\b", noun, re.I)
@@ -364,12 +421,12 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     several = re.search(r"\bor\b|,", noun)
     if yes and several:
         return None
-    return finish(("reports " if yes else "denies ") + noun)
+    return finish(f"the patient {'reports' if yes else 'denies'} {noun}")
 
 
 def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: Reference) -> str | None:
     lexicon = load_lexicon()
-    if re.search(r"\?|\bi\b|\bme\b|\bor\b", rest) or not rest.strip():
+    if re.search(r"\?|\bi\b|\bme\b", rest) or (yes and re.search(r"\bor\b", rest)) or not rest.strip():
         return None
     if (
         re.match(r"(?:have|want|need|like|think|mind|see|know|mean|remember|understand)\b", rest)
@@ -377,10 +434,12 @@ def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: R
         and re.search(r"\b(?:question|that|what)\b", rest)
     ):
         return None
+    if re.match(r"(?:mean|see|know|think|mind|want)\b", rest):
+        return None
     who = "the patient" if subject == "you" else re.sub(r"^your ", "the ", subject)
     rest = re.sub(r"^(?:ever|still|also|currently|any) ", "", rest) if not yes else re.sub(r"^ever ", "", rest)
-    rest = re.sub(r"\b(?:any)\b ", "" if yes else "any ", rest)
-    tail = second_to_third(re.sub(r"\byou\b(?! )", "", rest), reference)
+    rest = re.sub(r"\b(?:any|some)\b ", "" if yes else "any ", rest)
+    tail = second_to_third(rest, reference)
     first, _, others = tail.partition(" ")
     if auxiliary in {"do", "does"}:
         body = f"{third_person(first, lexicon.words('base_verbs'))} {others}" if yes else f"does not {tail}"

@@ -15,8 +15,14 @@ from osler.speech.model import CLINICIAN, Transcript
 RESTART_WORDS, CLAUSE_WORDS = 8, 16
 """A run longer than this is also cut where its speaker starts anew, and at conjunctions that open a clause."""
 
-MIN_WORDS = 3
-"""No piece that is cut off so is shorter than this."""
+MARKED_WORDS = 22
+"""In a visit whose sentences are marked, only a sentence longer than this is cut at conjunctions."""
+
+MARKED_RATE = 1 / 20
+"""Sentence marks per word from which a visit counts as marked."""
+
+MIN_AHEAD, MIN_WORDS = 2, 3
+"""No piece that is cut off so, ahead of the cut or behind it, is shorter than this."""
 
 _SENTENCE_END = re.compile(r"(?<!\.)(?:(?<!\d)[.?!](?!\d)|(?<=\d)[.?!](?=\s|$))(?!\.)[\"')]*(?=\s|$)")
 _ABBREVIATION = re.compile(r"\b(?:dr|mr|mrs|ms|st|vs|approx|e\.g|i\.e)\s?\.$", re.IGNORECASE)
@@ -43,9 +49,15 @@ class Utterance:
     def is_question(self) -> bool:
         """Whether it asks something: by its mark, or by its opening words."""
         patterns = _patterns()
-        if self.text.rstrip().endswith("?"):
-            return not patterns.command.match(self.text)
-        bare = patterns.opening.sub("", self.text.strip())
+        text = self.text.rstrip()
+        if patterns.command.match(text):
+            return False
+        bare = patterns.opening.sub("", text.strip())
+        if not self.by_clinician:
+            return bool(patterns.inverted.match(bare))
+        if text.endswith("?"):
+            without_tag = patterns.tag.sub("", bare)
+            return without_tag == bare or bool(patterns.question.match(without_tag))
         return bool(patterns.question.match(bare))
 
 
@@ -54,6 +66,9 @@ class _Patterns:
     opening: re.Pattern[str]
     question: re.Pattern[str]
     command: re.Pattern[str]
+    tag: re.Pattern[str]
+    inverted: re.Pattern[str]
+    opens_question: frozenset[str]
     marker: re.Pattern[str]
     clause: re.Pattern[str]
 
@@ -69,6 +84,12 @@ def _patterns() -> _Patterns:
         opening=re.compile(rf"^(?:(?:{one_of('openings')})\b[\s,.]*)+", re.IGNORECASE),
         question=re.compile(rf"(?:{one_of('question_openings')})\b", re.IGNORECASE),
         command=re.compile(rf"(?:{one_of('device_commands')})", re.IGNORECASE),
+        tag=re.compile(r"[\s,.]*\b(?:okay|ok|alright|all right|you know)[\s?]*$", re.IGNORECASE),
+        inverted=re.compile(
+            rf"(?:{lexicon.patterns('question_openings')[0]})\b|(?:what|how|why|when|where|who) (?:can|should|do|does|will|is|are|am|about|long|much|many)\b|(?:what|how|why|when|where|who)\b.*\?$",
+            re.IGNORECASE,
+        ),
+        opens_question=lexicon.words("opens_question"),
         marker=re.compile(rf"(?<=\s)(?:{one_of('restarts')})\b", re.IGNORECASE),
         clause=re.compile(rf"(?<=\s)(?:{one_of('clause_openings')})\b", re.IGNORECASE),
     )
@@ -78,28 +99,34 @@ def utterances(transcript: Transcript) -> list[Utterance]:
     """Cut every turn of the transcript, in order."""
     total = max(1, sum(len(turn.text.split()) for turn in transcript.turns))
     said = 0
+    marked = sum(len(_SENTENCE_END.findall(turn.text)) for turn in transcript.turns) / total >= MARKED_RATE
     found: list[Utterance] = []
     for number, turn in enumerate(transcript.turns):
-        for start, end in _spans(turn.text):
+        for start, end in _spans(turn.text, marked):
             text = turn.text[start:end]
             found.append(Utterance(number, start, end, text, turn.speaker, said / total, len(found)))
             said += len(text.split())
     return found
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
+def _spans(text: str, marked: bool) -> Iterator[tuple[int, int]]:
     begin = 0
     ends = [m.end() for m in _SENTENCE_END.finditer(text) if not _ABBREVIATION.search(text[: m.end()])]
     for end in [*ends, len(text)]:
-        yield from _split_run(text, begin, end)
+        yield from _split_run(text, begin, end, marked)
         begin = end
 
 
-def _split_run(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+def _split_run(text: str, begin: int, end: int, marked: bool) -> Iterator[tuple[int, int]]:
     """Cut one sentence, or one run of unmarked speech, where its speaker starts anew."""
     patterns = _patterns()
     pieces = [(begin, end)]
-    for pattern, most in ((patterns.marker, RESTART_WORDS), (patterns.clause, CLAUSE_WORDS)):
+    steps = (
+        [(patterns.clause, MARKED_WORDS)]
+        if marked
+        else [(patterns.marker, RESTART_WORDS), (patterns.clause, CLAUSE_WORDS)]
+    )
+    for pattern, most in steps:
         cut: list[tuple[int, int]] = []
         for start, stop in pieces:
             if len(text[start:stop].split()) <= most:
@@ -108,7 +135,10 @@ def _split_run(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
             last = start
             for match in pattern.finditer(text, start + 1, stop):
                 ahead, behind = text[last : match.start()].split(), text[match.start() : stop].split()
-                if len(ahead) >= MIN_WORDS and len(behind) >= MIN_WORDS:
+                held = pattern is patterns.marker and bool(ahead) and ahead[-1].lower() in patterns.opens_question
+                if held and not match.group().lower().startswith(("okay", "alright", "all right")):
+                    continue
+                if len(ahead) >= MIN_AHEAD and len(behind) >= MIN_WORDS:
                     cut.append((last, match.start()))
                     last = match.start()
             cut.append((last, stop))

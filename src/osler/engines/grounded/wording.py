@@ -36,7 +36,7 @@ def spell(text: str) -> str:
 
 def tidy(text: str) -> str:
     """Return one utterance without hesitations, false starts, repetitions, openings and closings; may be empty."""
-    text = spell(text)
+    text = without_address(spell(text))
     text = re.sub(r"^([A-Z])(?=[a-z']|\s)(?!'|I\b)", lambda m: m[1] if m[1] == "I" else m[1].lower(), text)
     text = re.sub(r"\b[\w']+-(?=[\s,]|$)", " ", text)
     previous = None
@@ -45,12 +45,27 @@ def tidy(text: str) -> str:
         text = _expression("padding").sub(" ", text)
         text = _close_up(text)
         text = _without_repetition(text)
+        text = _BROKEN_OFF.sub("", text)
+        text = _FALSE_START.sub("", text)
         text = _expression("openings").sub("", text)
         text = _expression("closings").sub("", text)
         text = _close_up(text)
     text = with_digits(text)
     for pattern, replacement in _rules()[1]:
         text = pattern.sub(replacement, text)
+    return text
+
+
+def without_address(text: str) -> str:
+    """Drop a greeting and the name that the other is called by ("hi john,", "john, i was")."""
+    text = _expression("greetings").sub("", text)
+    match = re.match(r"([A-Za-z]+), (?=(?:i|you|your|we|so|what|how|do|are|have|the|it|i'm|you're)\b)", text)
+    if (
+        match
+        and match[1].lower() not in load_lexicon().words("not_names")
+        and not _expression("openings").match(match[0])
+    ):
+        text = text[match.end() :]
     return text
 
 
@@ -62,16 +77,36 @@ def with_digits(text: str) -> str:
         start, end = tokens[number.start].start, tokens[number.end - 1].end
         spoken = text[start:end]
         following = tokens[number.end].norm if number.end < len(tokens) else ""
-        if spoken[0].isdigit() or len(number.readings) > 1 and following not in measures:
+        if spoken[0].isdigit() or (len(number.readings) > 1 and following not in measures):
             continue
         small = number.end - number.start == 1 and len(number.value) == 1
-        if spoken.lower() in _COUNTS or (small and following not in measures) or re.search(r"(?:st|nd|rd|th)$", spoken):
+        if (
+            (spoken.lower() in _COUNTS and following not in measures)
+            or (small and following not in measures)
+            or re.search(r"(?:st|nd|rd|th)$", spoken)
+        ):
             continue
         text = text[:start] + number.value + text[end:]
     return text
 
 
-_COUNTS = frozenset({"once", "twice", "thrice", "half", "second", "zero", "a hundred", "a thousand"})
+_COUNTS = frozenset({"once", "twice", "thrice", "half", "second", "zero", "hundred", "a hundred", "a thousand"})
+
+
+_BROKEN_OFF = re.compile(
+    r"\b(?:my|the|a|an|your|our|of|to|and|is|are|was|it|i|i'm|it's|or like),\s+(?=\w)(?!(?:if|when|as)\b)",
+    re.IGNORECASE,
+)
+"""A word that opens something and then a pause: the speaker starts anew."""
+
+
+_FALSE_START = re.compile(
+    r"\b(?:i|i'm|i've|i'd|i do|i did|i have|i can|i was|they|it's|it|we),? (?=(?:i|i'm|i've|i'd|we|it's|my)\b)"
+    r"|\b(when|if|that|because|and|but|where|as) (?:i|it|they|we|you),? (?=\1 )"
+    r"|\bi have, (?=it\b)",
+    re.IGNORECASE,
+)
+"""A clause given up after its subject: "i do i play", "when i when i'm"."""
 
 
 def without_opening(text: str) -> str:

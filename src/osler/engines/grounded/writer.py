@@ -6,7 +6,6 @@ one says. What ``osler.notes.grounding`` cannot find in the quotes is not writte
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
