@@ -158,7 +158,7 @@ def _read_units(facts: _Facts, found: Sequence[Number]) -> None:
                 facts.number_units[(tables.article_value, unit)] = None
                 continue
         if number is None:
-            if unit not in tables.time_units:
+            if unit in tables.units_alone:
                 facts.units[unit] = None
             continue
         facts.units[unit] = None
@@ -387,6 +387,7 @@ def _medicines() -> _Phrases:
 @dataclass(frozen=True, slots=True)
 class _Tables:
     units: _Phrases
+    units_alone: frozenset[str]
     time_units: frozenset[str]
     letter_units: Mapping[str, str]
     frequencies: _Phrases
@@ -428,6 +429,7 @@ def _tables() -> _Tables:
     said = frozenset(negation["said"])
     return _Tables(
         units=_index(_rows(data["units"]) + _rows(data["time_units"])),
+        units_alone=frozenset(data["units_alone"]),
         time_units=frozenset(data["time_units"]),
         letter_units=dict(_rows(data["letter_units"])),
         frequencies=_index(_rows(data["frequencies"])),
