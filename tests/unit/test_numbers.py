@@ -136,6 +136,23 @@ def test_a_written_word_keeps_what_was_heard_its_time_span_and_lowest_probabilit
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "whole"),
+    [
+        ("is 98 .4. Good", "is 98.4. Good"),
+        ("a 58 -year -old man", "a 58-year-old man"),
+        ("145 /92", "145/92"),
+        ("1 ,000 milligrams", "1,000 mg"),
+        ("it's three o 'clock", "it's three o'clock"),
+        ("he said 'yes' twice", "he said 'yes' twice"),
+    ],
+)
+def test_what_the_engine_split_inside_a_word_is_whole_again(said: str, whole: str) -> None:
+    result = write_clinically(heard(said))
+    assert " ".join(word.text for word in result) == whole
+    assert " ".join(word.heard for word in result) == said
+
+
 def test_no_words_are_no_words() -> None:
     assert write_clinically([]) == ()
 

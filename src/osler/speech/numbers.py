@@ -27,6 +27,8 @@ from osler.speech.units import Unit, UnitKind, unit_at
 
 _EDGES = re.compile(r"^([^\w%°]*)(.*?)([^\w%°]*)$", re.DOTALL)
 _GLUED = re.compile(r"(\d+(?:\.\d+)?)([a-z]+)")
+_GOES_ON = re.compile(r"-\w|[.:/]\d|,\d{3}|['’](?:s|t|d|m|re|ve|ll|all|clock)\b|\.[a-z]")
+"""Begins a token that engines split off the word before it: "98" ".4", "58" "-year" "-old", "y" "'all"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +56,23 @@ def write_clinically(words: Sequence[HeardWord]) -> tuple[Word, ...]:
     No heard word is lost: ``" ".join(word.heard)`` is the input. A written word made of several heard ones has their
     earliest start, latest end and lowest probability.
     """
+    tokens = _tokens(words)
     pieces: list[tuple[int, int, str]] = []
     start = 0
-    for i, word in enumerate(words):
-        if i + 1 == len(words) or _EDGES.match(word.text)[3]:  # type: ignore[index]  # the pattern always matches
-            pieces += _write_segment(words, start, i + 1)
+    for i, token in enumerate(tokens):
+        if i + 1 == len(tokens) or _EDGES.match(token.text)[3]:  # type: ignore[index]  # the pattern always matches
+            pieces += _write_segment(tokens, start, i + 1)
             start = i + 1
     written: list[Word] = []
     offset = 0
     for first, end, text in pieces:
-        heard = words[first:end]
         written.append(
             Word(
                 text=text,
-                heard=" ".join(w.text for w in heard),
-                start=min(w.start for w in heard),
-                end=max(w.end for w in heard),
-                probability=min(w.probability for w in heard),
+                heard=" ".join(token.heard for token in tokens[first:end]),
+                start=min(token.start for token in tokens[first:end]),
+                end=max(token.end for token in tokens[first:end]),
+                probability=min(token.probability for token in tokens[first:end]),
                 offset=offset,
             )
         )
@@ -78,7 +80,26 @@ def write_clinically(words: Sequence[HeardWord]) -> tuple[Word, ...]:
     return tuple(written)
 
 
-def _write_segment(words: Sequence[HeardWord], start: int, end: int) -> list[tuple[int, int, str]]:
+def _tokens(words: Sequence[HeardWord]) -> list[Word]:
+    """Put together what an engine split inside a word; offsets are not set yet."""
+    tokens: list[Word] = []
+    for word in words:
+        before = tokens[-1] if tokens else None
+        if before is not None and _GOES_ON.match(word.text) and before.text[-1:].isalnum():
+            tokens[-1] = Word(
+                text=before.text + word.text,
+                heard=f"{before.heard} {word.text}",
+                start=min(before.start, word.start),
+                end=max(before.end, word.end),
+                probability=min(before.probability, word.probability),
+                offset=0,
+            )
+        else:
+            tokens.append(Word(word.text, word.text, word.start, word.end, word.probability, 0))
+    return tokens
+
+
+def _write_segment(words: Sequence[Word], start: int, end: int) -> list[tuple[int, int, str]]:
     """Write the words between two punctuation marks; return (first word, end word, text) for all of them."""
     atoms: list[_Atom] = []
     for i in range(start, end):
