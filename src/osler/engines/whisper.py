@@ -28,6 +28,17 @@ _LONGEST_PAUSE: Final = 1.2
 """Seconds; longer pauses are shortened to this: silence invites Whisper to invent."""
 
 
+_PROMPT: Final = "How are you feeling today? Well, um, I'm still, uh, a bit tired, doctor. And you take {}? Yes, I do."
+"""What the decoder is told was said before each clip. Whisper goes on in the manner of its prompt: sentences with
+punctuation (turns are found by it) and hesitations. A bare list of words makes it read the list into pauses."""
+
+_NEVER_SAID: Final = 0.01
+"""Probability below which a word is the prompt's echo in a pause, not speech: echoes had at most 0.005."""
+
+_NO_TIME: Final = 0.03
+"""Seconds; words that the alignment gives no time to, right after an echo, belong to it."""
+
+
 class WhisperTranscriber:
     """A Whisper model in CTranslate2 form, read from a local folder.
 
@@ -74,7 +85,7 @@ class WhisperTranscriber:
                 beam_size=self._beam_size,
                 temperature=[0.0],
                 condition_on_previous_text=False,
-                hotwords=vocabulary or None,
+                hotwords=_PROMPT.format(vocabulary) if vocabulary else None,
                 word_timestamps=True,
                 clip_timestamps=[edge for clip in condensed.clips for edge in (clip.start, clip.end)],
             )
@@ -187,9 +198,11 @@ def _is_speech(segment: Any) -> bool:
 
 
 def _words(heard: Sequence[Any], condensed: Condensed) -> Iterable[HeardWord]:
+    echo = False
     for word in heard:
         text = word.word.strip()
-        if not text:
+        echo = word.probability < _NEVER_SAID or (echo and word.end - word.start < _NO_TIME)
+        if echo or not text:
             continue
         start = condensed.original(word.start)
         end = max(condensed.original(word.end, ends=True), start)
