@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from osler.engines.grounded.answers import polarity, statement_of, topic_answer
 from osler.engines.grounded.lexical import load_lexicon
-from osler.engines.grounded.rewriting import Reference, polarity, rewrite, statement_of, topic_answer
+from osler.engines.grounded.rewriting import Reference, rewrite
 from osler.engines.grounded.utterances import Utterance, utterances
 from osler.notes.medicines import medicine_names
 from osler.speech.model import Transcript
@@ -232,7 +233,7 @@ def _is_clause(text: str) -> bool:
 def _answer(question: Utterance, reply: Utterance, reference: Reference) -> Candidate | None:
     yes = polarity(reply.text)
     if yes is None:
-        text, kind = topic_answer(question.text, reply.text, reference), ANSWERED
+        text, kind = topic_answer(question.text, reply.text, reference, reply.position), ANSWERED
     else:
         text, kind = statement_of(question.text, yes, reference), CONFIRMED if yes else DENIED
     return Candidate(text, (question, reply), kind) if text is not None else None

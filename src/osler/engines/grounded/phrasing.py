@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.rewriting import finish
 from osler.engines.grounded.wording import tidy
+from osler.notes.grounding import check
 from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality, Verdict
+from osler.speech.model import PATIENT, Transcript
 
 MOST_LISTED = 6
 """Symptoms in one sentence of the review of systems."""
@@ -47,10 +50,15 @@ def listed(items: Sequence[str], last: str = "and") -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
-def compose(findings: Sequence[Finding]) -> list[Line]:
+def is_grounded(line: Line) -> bool:
+    """Say whether the check of the notes room finds everything of the line in its quotes."""
+    return not check(line.text, [e.quote for e in line.evidence])
+
+
+def compose(findings: Sequence[Finding], transcript: Transcript) -> list[Line]:
     """Return the composed sentences, in no particular order."""
     own = [f for f in findings if f.experiencer is Experiencer.PATIENT]
-    lines = [*_denials(own), *_vitals(own), *_medicines(own), *_allergies(own)]
+    lines = [*_denials(own, transcript), *_vitals(own), *_medicines(own), *_allergies(own)]
     return [line for line in lines if line is not None]
 
 
@@ -58,21 +66,38 @@ def _said(finding: Finding) -> str:
     return re.sub(r"^(?:any|some|a|an|the|my|your)\s+", "", tidy(finding.text)).strip(" .,")
 
 
-def _denials(findings: Sequence[Finding]) -> list[Line | None]:
+def _denials(findings: Sequence[Finding], transcript: Transcript) -> list[Line | None]:
     denied: dict[str, Finding] = {}
     affirmed = {f.concept for f in findings if not f.negated and f.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)}
     for finding in findings:
         plain = finding.temporality is Temporality.CURRENT and not finding.attributes.get("laterality")
-        if finding.kind is FindingKind.SYMPTOM and finding.negated and plain and finding.concept not in affirmed:
+        if not (finding.kind is FindingKind.SYMPTOM and finding.negated and plain) or finding.concept in affirmed:
+            continue
+        alone = _line("ros", finish(f"the patient denies {finding.concept}"), [finding], 0.6)
+        if alone is not None and is_grounded(alone) and not _answers_something_else(finding, transcript):
             denied.setdefault(finding.concept, finding)
     group = list(denied.values())
     lines = []
     for start in range(0, len(group), MOST_LISTED):
         part = group[start : start + MOST_LISTED]
-        names = list(dict.fromkeys(name for f in part if (name := _said(f))))
-        if names:
-            lines.append(_line("ros", finish(f"denies {listed(names)}"), part, 0.6))
+        lines.append(_line("ros", finish(f"the patient denies {listed([f.concept for f in part])}"), part, 0.6))
     return lines
+
+
+_GOES_ON = re.compile(
+    r"\b(?:i|i've|i'm|it|there|my|but|just|only) ?(?:have|had|do|get|got|feel|is|was|a little)?\b", re.IGNORECASE
+)
+
+
+def _answers_something_else(finding: Finding, transcript: Transcript) -> bool:
+    """Say whether the "no" before a patient's own words answers the question and the words then state the symptom."""
+    mention = finding.evidence[0]
+    turn = transcript.turns[mention.turn]
+    if turn.speaker != PATIENT:
+        return False
+    cues = [e for e in finding.evidence[1:] if e.turn == mention.turn and e.end <= mention.start]
+    bare = [e for e in cues if e.quote.lower().strip(" ,.") in {"no", "nope", "nah"}]
+    return bool(bare) and any(_GOES_ON.search(turn.text[e.end : mention.start]) for e in bare)
 
 
 _VITAL_NAMES = {
@@ -85,17 +110,25 @@ _VITAL_NAMES = {
 def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
     lines = []
     seen: set[tuple[str, str]] = set()
+    laboratory = load_lexicon().tables["laboratory"]
     for finding in findings:
         value = finding.attributes.get("value", "")
         if finding.kind is not FindingKind.VITAL or finding.negated or not value:
             continue
-        name = _VITAL_NAMES.get(finding.concept.lower(), finding.concept[:1].upper() + finding.concept[1:])
-        if (name, value) in seen or finding.temporality is not Temporality.CURRENT:
+        concept = finding.concept.lower()
+        if (concept, value) in seen or finding.temporality is not Temporality.CURRENT:
             continue
-        seen.add((name, value))
+        seen.add((concept, value))
+        part = "results" if any(word in concept for word in laboratory) else "vitals"
         unit = finding.attributes.get("unit", "")
         between = "" if unit.startswith(("%", "°")) or not unit else " "
-        lines.append(_line("vitals", f"{name}: {value}{between}{unit}.", [finding], 0.95))
+        name = _VITAL_NAMES.get(concept, finding.concept[:1].upper() + finding.concept[1:])
+        said = finish(tidy(finding.text)) or ""
+        for text in (f"{name}: {value}{between}{unit}.", f"{name}: {value}.", said):
+            line = _line(part, text, [finding], 0.93)
+            if line is not None and is_grounded(line):
+                lines.append(line)
+                break
     return lines
 
 
@@ -184,17 +217,38 @@ EARLY = 0.25
 """The reason for a visit is looked for in this share of its turns, at least the first six."""
 
 
-def reason_for_visit(findings: Sequence[Finding], turns: int) -> Line | None:
-    """Return the chief complaint: the first symptom or problem of the patient's that is named and not denied."""
-    until = max(6, int(turns * EARLY))
-    for kinds in ((FindingKind.SYMPTOM,), (FindingKind.PROBLEM,)):
-        for finding in findings:
-            own = finding.experiencer is Experiencer.PATIENT and not finding.negated
-            current = finding.temporality is Temporality.CURRENT
-            if finding.kind in kinds and own and current and finding.evidence[0].turn < until:
-                said = _said(finding)
-                side = finding.attributes.get("laterality", "")
-                if side and side not in said:
-                    said = f"{side} {said}"
-                return _line("chief_complaint", f"{said[:1].upper()}{said[1:]}.", [finding], 0.99)
-    return None
+def reason_for_visit(findings: Sequence[Finding], transcript: Transcript) -> Line | None:
+    """Return the chief complaint: the first of the patient's complaints that is named and not denied.
+
+    One that is named where the reason is given ("presents with", "here for") goes before others, a specific one
+    ("back pain") before a general one ("pain").
+    """
+    lexicon = load_lexicon()
+    until = max(6, int(len(transcript.turns) * EARLY))
+    general = lexicon.words("general_complaints")
+    best: tuple[int, Finding] | None = None
+    for place, finding in enumerate(findings):
+        where = finding.evidence[0]
+        own = finding.experiencer is Experiencer.PATIENT and not finding.negated
+        if not own or where.turn >= until or finding.temporality is Temporality.HYPOTHETICAL:
+            continue
+        if finding.kind not in (FindingKind.SYMPTOM, FindingKind.PROBLEM, FindingKind.PROCEDURE):
+            continue
+        before = transcript.turns[where.turn].text[max(0, where.start - 120) : where.start]
+        cost = place + 40 * (finding.concept in general and not finding.attributes.get("site"))
+        cost += 60 * (finding.temporality is Temporality.HISTORICAL) + 10 * (finding.kind is FindingKind.PROBLEM)
+        cost += 45 * (finding.kind is FindingKind.PROCEDURE)
+        cost -= 50 * (lexicon.any_of("reasons").search(before) is not None)
+        if best is None or cost < best[0]:
+            best = (cost, finding)
+    if best is None:
+        return None
+    finding = best[1]
+    name = finding.concept
+    site = finding.attributes.get("site", "")
+    if site and name in general and site not in name:
+        name = f"{site} {name}"
+    side = finding.attributes.get("laterality", "")
+    if side in ("left", "right") and side not in name:
+        name = f"{side} {name}"
+    return _line("chief_complaint", f"{name[:1].upper()}{name[1:]}.", [finding], 0.95)

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from osler.engines.grounded.candidates import Candidate
-from osler.engines.grounded.selection import SelectionModel
+from osler.engines.grounded.lexical import load_lexicon
+from osler.engines.grounded.selection import CLINICIAN_SECTIONS, PATIENT_SECTIONS, SelectionModel
+from osler.engines.grounded.utterances import Utterance
 from osler.notes.model import Experiencer, Finding, FindingKind
 
 WORTH: Final[Mapping[FindingKind, float]] = {
@@ -26,39 +28,63 @@ WORTH: Final[Mapping[FindingKind, float]] = {
 MUST_RANK: Final = 0.7
 """Changes of medicines and allergies are in every note."""
 
-PLAN_FROM: Final = 0.3
-"""Before this share of the visit's words a clinician tells history, not plan."""
+NO_PLAN_SAID: Final = 0.5
+"""Where no plan is announced it is taken to begin at this share of the visit's words."""
+
+_PLAN: Final = frozenset({"assessment_plan", "instructions"})
+_CHANGES: Final = frozenset({"start", "stop", "increase", "decrease"})
+
+
+def plan_start(said: Sequence[Utterance]) -> float:
+    """Return the share of the visit's words after which the clinician tells the plan."""
+    marks = load_lexicon().any_of("plan_marks")
+    for utterance in said:
+        if utterance.by_clinician and utterance.position > 0.25 and marks.search(utterance.text):
+            return utterance.position
+    return NO_PLAN_SAID
 
 
 def rank_of(candidate: Candidate, about: Sequence[Finding], model: SelectionModel) -> float:
     """Return the rank of a candidate, 0..1."""
     rank = model.probability(candidate) + max((WORTH.get(f.kind, 0.0) for f in about), default=0.0)
-    changed = any(
-        f.kind is FindingKind.MEDICATION and f.attributes.get("action") in ("start", "stop", "increase", "decrease")
-        for f in about
-    )
+    changed = any(f.kind is FindingKind.MEDICATION and f.attributes.get("action") in _CHANGES for f in about)
     if (changed and candidate.by_clinician) or any(f.kind is FindingKind.ALLERGY for f in about):
+        rank = max(rank, MUST_RANK)
+    if candidate.by_clinician and load_lexicon().any_of("safety_net").search(candidate.text):
         rank = max(rank, MUST_RANK)
     return round(min(rank, 0.94), 6)
 
 
-def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionModel) -> str:
+def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionModel, plan_from: float) -> str:
     """Return the part of the note in which a candidate stands."""
     kinds = {f.kind for f in about}
-    part = model.section(candidate)
-    if about and all(f.experiencer is Experiencer.FAMILY for f in about) and not candidate.by_clinician:
-        return "family"
-    if FindingKind.ALLERGY in kinds:
-        return "allergies"
     if not candidate.by_clinician:
-        return "hpi" if part == "chief_complaint" else part
-    if FindingKind.VITAL in kinds and part not in ("assessment_plan", "results"):
-        return "vitals"
-    if FindingKind.EXAM in kinds and part in ("hpi", "history", "medications", "instructions"):
-        return "exam"
+        if about and all(f.experiencer is Experiencer.FAMILY for f in about):
+            return "family"
+        if FindingKind.ALLERGY in kinds:
+            return "allergies"
+        if kinds == {FindingKind.SOCIAL}:
+            return "social"
+        return model.section(candidate, PATIENT_SECTIONS - {"chief_complaint"})
+    lexicon = load_lexicon()
     planned = kinds & {FindingKind.ORDER, FindingKind.PLAN, FindingKind.FOLLOW_UP}
-    if planned and part not in ("assessment_plan", "instructions") and candidate.position > PLAN_FROM:
-        return "instructions" if planned == {FindingKind.FOLLOW_UP} else "assessment_plan"
-    if part in ("assessment_plan", "instructions") and candidate.position < PLAN_FROM and not planned:
+    changed = any(f.attributes.get("action") in _CHANGES for f in about)
+    if lexicon.any_of("safety_net").search(candidate.text) and candidate.position > 0.3:
+        return "instructions"
+    if (planned or changed) and candidate.position > min(0.35, plan_from):
+        return "assessment_plan"
+    if lexicon.any_of("opinions").search(candidate.text) and candidate.position > 0.25:
+        return "assessment_plan"
+    if lexicon.any_of("reported").search(candidate.sources[-1].text) and candidate.position < plan_from:
         return "hpi"
+    if candidate.position >= plan_from:
+        return model.section(candidate, CLINICIAN_SECTIONS - {"hpi", "history", "medications", "vitals"})
+    intended = candidate.text.split(" ")[0].lower() in lexicon.words("plan_verbs")
+    if intended and candidate.position > 0.3:
+        return "assessment_plan"
+    part = model.section(candidate, CLINICIAN_SECTIONS - _PLAN)
+    if FindingKind.VITAL in kinds and part != "results":
+        return "vitals"
+    if FindingKind.EXAM in kinds and part in ("hpi", "history", "medications") and candidate.position > 0.25:
+        return "exam"
     return part

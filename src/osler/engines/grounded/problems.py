@@ -62,9 +62,30 @@ def plan_problems(said: Sequence[Utterance], findings: Sequence[Finding]) -> lis
     return found
 
 
+_FREE = frozenset(
+    {
+        "your",
+        "the",
+        "this",
+        "newly",
+        "diagnosed",
+        "new",
+        "that",
+        "my",
+        "a",
+        "an",
+        "some",
+        "little",
+        "bit",
+        "of",
+        "ongoing",
+    }
+)
+
+
 def _locate(name: str, utterance: Utterance) -> Problem | None:
     """Find the tidied name in the words as said: from its first to its last word."""
-    words = [w for w in re.findall(r"[\w'-]+", name) if w.lower() not in {"your", "the"}]
+    words = [w for w in re.findall(r"[\w'-]+", name) if w.lower() not in _FREE]
     if (
         not words
         or len(words) > 6

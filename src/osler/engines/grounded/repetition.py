@@ -11,18 +11,23 @@ SHARED = 0.8
 """Two sentences repeat each other if this share of the shorter one's content words stands in the other."""
 
 
+_PLAN = frozenset({"assessment_plan", "instructions"})
+"""That a medicine is taken and that it is to be continued are two facts: the plan repeats only itself."""
+
+
 def without_repetition(lines: Sequence[Line]) -> list[Line]:
     """Return the lines that add something, in the order of their rank."""
     kept: list[Line] = []
-    known: list[frozenset[str]] = []
+    known: list[tuple[frozenset[str], bool]] = []
     for line in sorted(lines, key=lambda line: (not line.composed, -line.rank, line.order, line.text)):
         words = content(line.text)
-        if not words or any(repeats(words, other) for other in known):
+        plan = line.part in _PLAN
+        if not words or any(repeats(words, other) for other, planned in known if planned == plan):
             continue
-        if not line.composed and _covered(line, words, kept):
+        if not line.composed and not plan and _covered(line, words, kept):
             continue
         kept.append(line)
-        known.append(words)
+        known.append((words, plan))
     return kept
 
 

@@ -30,12 +30,14 @@ FEMALE = Reference("she", "her", "her", False)
 
 
 @cache
-def _any(key: str) -> re.Pattern[str]:
+def matches_any(key: str) -> re.Pattern[str]:
+    """Return the expression that matches any pattern of a list of the data file."""
     return load_lexicon().any_of(key)
 
 
 @cache
-def _prefix(key: str) -> re.Pattern[str]:
+def prefix_of(key: str) -> re.Pattern[str]:
+    """Return the expression that matches any pattern of a list at the beginning, with the blanks behind it."""
     return re.compile(rf"^(?:{'|'.join(load_lexicon().patterns(key))})(?:(?<=\s)|(?!\w))\s*", re.IGNORECASE)
 
 
@@ -45,8 +47,8 @@ def reference_of(transcript: Transcript) -> Reference:
     for turn in transcript.turns:
         if turn.speaker == PATIENT:
             continue
-        male += len(_any("male").findall(turn.text))
-        female += len(_any("female").findall(turn.text))
+        male += len(matches_any("male").findall(turn.text))
+        female += len(matches_any("female").findall(turn.text))
     if male and male >= 3 * female:
         return MALE
     if female and female >= 3 * male:
@@ -56,17 +58,17 @@ def reference_of(transcript: Transcript) -> Reference:
 
 def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
     """Return the sentence that a note holds for a statement, or None where it holds none."""
-    if utterance.is_question or _any("not_written").search(spell(utterance.text)):
+    if utterance.is_question or matches_any("not_written").search(spell(utterance.text)):
         return None
     text = tidy(utterance.text)
     if not utterance.by_clinician:
         text = _ANSWERED_NO.sub("", text)
         for pattern, replacement in load_lexicon().rules("swallowed"):
             text = pattern.sub(replacement, text)
-    if len(text.split()) < 2 or _any("dangling").search(text) or _any("not_written").search(text):
+    if len(text.split()) < 2 or matches_any("dangling").search(text) or matches_any("not_written").search(text):
         return None
     if utterance.by_clinician:
-        written = _clinician(text, reference)
+        written = statement(text, reference)
     elif utterance.speaker == PATIENT:
         written = _patient(text, reference)
     else:
@@ -86,13 +88,19 @@ def finish(text: str) -> str | None:
     text = re.sub(r"\bi\b", "I", text)
     text = re.sub(r"\b(has|have) got (?=a|an|the|some|no)\b", r"\1 ", text)
     text = re.sub(r"\s+([,.?!;:])", r"\1", text)
-    if len(text.split()) < 2 or _EMPTY.match(text):
+    if len(text.split()) < 2 or _EMPTY.match(text) or _GIVEN_UP.match(text):
         return None
     return text[0].upper() + text[1:] + "."
 
 
 _EMPTY = re.compile(
     r"(?:the patient|he|she|they|it|there)(?: (?:is|are|was|were|has|have|does|do|did|can|will|would))?(?: ?n[o']t)?$",
+    re.IGNORECASE,
+)
+
+
+_GIVEN_UP = re.compile(
+    r"the patient (?:(?:does|do|did|is|has|was|can|will) (?:not )?(?:and|but|or|because|so|yeah|they|he|she)\b|do\b)",
     re.IGNORECASE,
 )
 
@@ -231,11 +239,12 @@ _ASKS_WITHIN = re.compile(
 )
 
 
-def _clinician(text: str, reference: Reference) -> str | None:
+def statement(text: str, reference: Reference) -> str | None:
+    """Write a tidied utterance of the clinician's as a plan, a finding or a statement about the patient."""
     lexicon = load_lexicon()
     for pattern, replacement in lexicon.rules("told_frames"):
         text = pattern.sub(replacement, text)
-    if _ASKS_WITHIN.search(text):
+    if _ASKS_WITHIN.search(text) or matches_any("own_life").search(text):
         return None
     plan = plan_of(text, reference)
     if plan is not None:
@@ -252,7 +261,7 @@ def _clinician(text: str, reference: Reference) -> str | None:
     if lead:
         lead = re.sub(r"\b(?:your|the)\b ?", "", lead).strip(" ,") + ", "
     framed = body != (head[2] if head else text) or lead or body.startswith("no ")
-    if not framed and not _any("finite_verbs").search(second_to_third(body, reference)):
+    if not framed and not matches_any("finite_verbs").search(second_to_third(body, reference)):
         return None
     if re.match(r"(?:he|she)\b", body, re.IGNORECASE) and body.split()[0].lower().split("'")[0] != reference.subject:
         return None
@@ -264,16 +273,17 @@ def plan_of(text: str, reference: Reference) -> str | None:
     lexicon = load_lexicon()
     lead = ""
     head = re.match(
-        r"^((?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
+        r"^((?:(?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )+)(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
         text,
         re.I,
     )
     if head:
         lead, text = head[1].strip(" ,"), text[head.end() :]
-    match = _prefix("intentions").match(text)
-    if not match:
+    match = prefix_of("intentions").match(text)
+    ordered = text.split(" ")[0].lower() in lexicon.words("orders")
+    if not match and not ordered:
         return None
-    rest = text[match.end() :]
+    rest = text[match.end() :] if match else text
     for pattern, replacement in lexicon.rules("imperatives"):
         changed = pattern.sub(replacement, rest)
         if changed != rest:
@@ -351,128 +361,3 @@ def second_to_third(text: str, reference: Reference) -> str:
             continue
         out.append(word)
     return " ".join(out)
-
-
-_ANSWERS_IN_FULL = frozenset(
-    {"i", "it", "they", "he", "she", "there", "a", "i'm", "i've", "i don't", "not", "nothing", "never"}
-)
-"""Answers that begin so say yes or no only if nothing follows ("i do"; "i do have a cough" states something)."""
-
-
-def polarity(text: str) -> bool | None:
-    """Read an answer: True for yes, False for no, None where it is neither."""
-    lexicon = load_lexicon()
-    bare = re.sub(
-        r"^(?:[\s,.]*\b(?:um+|uh+|er+|oh|well|okay|so|i mean|ah|hmm)\b[\s,.]*)+", "", spell(text).lower()
-    ).strip(" ,.")
-    for words, value in ((lexicon.tables["no_words"], False), (lexicon.tables["yes_words"], True)):
-        for phrase in words:
-            ending = r"(?=\s*(?:[,.;]|$))" if phrase.split()[0] in _ANSWERS_IN_FULL else r"(?![\w'])"
-            if re.match(rf"{re.escape(phrase)}{ending}", bare):
-                return value
-    return None
-
-
-def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
-    """Return the statement that a yes or a no to the question makes, or None where the question is no plain one."""
-    if _any("not_written").search(spell(question)):
-        return None
-    text = tidy(question.rstrip(" ?"))
-    text = re.split(r"\?\s*", text)[-1]
-    if not text or len(text.split()) > 28:
-        return None
-    declared = _DECLARED.match(text)
-    if declared and question.rstrip().endswith("?"):
-        denies = re.search(r"\b(?:no|not|never)\b|n't\b", text) is not None
-        return finish(_clinician(text, reference) or "") if denies != yes or (yes and not denies) else None
-    noun = _prefix("asks_noun").match(text)
-    if noun and noun.end() > 2:
-        return _asked_noun(text[noun.end() :], yes, reference)
-    inverted = re.match(
-        r"^(do|does|did|are|is|was|were|have|has|had|can|could|will) (you|your [\w -]+?|it|that|the [\w -]+?) (?=(?:ever|still|been|had|taking|have|get|\w+ing|\w+ed|\w+)\b)(.*)$",
-        text, re.IGNORECASE,
-    )  # fmt: skip
-    if not inverted or inverted[2].lower() in {"it", "that"} or len(inverted[2].split()) > 3:
-        return None
-    return _uninverted(inverted[1].lower(), inverted[2].lower(), inverted[3], yes, reference)
-
-
-_DECLARED = re.compile(
-    r"(?:you(?:'re|'ve| are| have| had| take| do| don't| haven't)|there(?:'s| is| was)) (?!any\b)", re.IGNORECASE
-)
-"""How a statement begins that is put as a question."""
-
-
-def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
-    noun = re.sub(r"^(?:any|some|the|a|an|of) (?=\w)", "", noun.strip(" ,"))
-    noun = re.sub(r",? (?:or|and)? ?(?:any )?(?:other|else|things?|anything|symptoms? like that)\b.*$", "", noun)
-    noun = re.sub(r"\bany ", "", noun)
-    noun = re.sub(r"^(?:like|with|in|about) ", "", noun).strip(" ,?")
-    noun = re.sub(r"(?: (?:in|on|of|with|like|the|at|present|right now|for|to))+$", "", noun)
-    if (
-        not noun
-        or re.search(r"\b(?:you|i|me|we|that|what|question|questions|else|other|it|this)\b", noun, re.I)
-        or "?" in noun
-    ):
-        return None
-    if not yes and re.match(r"(?:no|not)\b", noun):
-        return None
-    noun = re.sub(r"\byour\b", reference.possessive, noun, flags=re.I)
-    several = re.search(r"\bor\b|,", noun)
-    if yes and several:
-        return None
-    return finish(f"the patient {'reports' if yes else 'denies'} {noun}")
-
-
-def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: Reference) -> str | None:
-    lexicon = load_lexicon()
-    if re.search(r"\?|\bi\b|\bme\b", rest) or (yes and re.search(r"\bor\b", rest)) or not rest.strip():
-        return None
-    if (
-        re.match(r"(?:have|want|need|like|think|mind|see|know|mean|remember|understand)\b", rest)
-        and auxiliary == "do"
-        and re.search(r"\b(?:question|that|what)\b", rest)
-    ):
-        return None
-    if re.match(r"(?:mean|see|know|think|mind|want)\b", rest):
-        return None
-    who = "the patient" if subject == "you" else re.sub(r"^your ", "the ", subject)
-    rest = re.sub(r"^(?:ever|still|also|currently|any) ", "", rest) if not yes else re.sub(r"^ever ", "", rest)
-    rest = re.sub(r"\b(?:any|some)\b ", "" if yes else "any ", rest)
-    tail = second_to_third(rest, reference)
-    first, _, others = tail.partition(" ")
-    if auxiliary in {"do", "does"}:
-        body = f"{third_person(first, lexicon.words('base_verbs'))} {others}" if yes else f"does not {tail}"
-        if yes and third_person(first, lexicon.words("base_verbs")) == first:
-            return None
-    elif auxiliary == "did":
-        body = f"did {tail}" if yes else f"did not {tail}"
-    else:
-        if subject == "you":
-            auxiliary = {"are": "is", "were": "was", "have": "has"}.get(auxiliary, auxiliary)
-        body = f"{auxiliary} {tail}" if yes else f"{auxiliary} not {tail}"
-    return finish(f"{who} {body}")
-
-
-def topic_answer(question: str, answer: str, reference: Reference) -> str | None:
-    """Write a short answer behind what was asked for: "Duration: three weeks." None where it is no such pair."""
-    asked = spell(question)
-    text = tidy(answer)
-    words = text.split()
-    if (
-        not 1 <= len(words) <= 10
-        or polarity(answer) is not None
-        or re.search(r"\byou\b|\bi don't\b|\bnot sure\b|\?", text, re.I)
-    ):
-        return None
-    for topic in load_lexicon().tables["topics"]:
-        if re.search(rf"\b(?:{topic['asks']})", asked, re.IGNORECASE):
-            if re.match(
-                r"(?:i|it|the|my|that|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))",
-                text,
-                re.I,
-            ):
-                return None
-            third = first_to_third(text, reference)
-            return finish(f"{topic['label']}: {third}")
-    return None

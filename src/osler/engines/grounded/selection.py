@@ -40,9 +40,8 @@ class SelectionModel:
         total = self.bias + sum(self.weights.get(f, 0.0) for f in features(candidate))
         return 1 / (1 + math.exp(-total))
 
-    def section(self, candidate: Candidate) -> str:
-        """Return the key of the section that the candidate fits best, among those its speaker can speak for."""
-        allowed = CLINICIAN_SECTIONS if candidate.by_clinician else PATIENT_SECTIONS
+    def section(self, candidate: Candidate, allowed: frozenset[str]) -> str:
+        """Return the key of the section, of those allowed, that the candidate fits best."""
         totals = list(self.section_bias)
         for feature in features(candidate):
             for i, weight in enumerate(self.section_weights.get(feature, ())):

@@ -95,6 +95,9 @@ def _patterns() -> _Patterns:
     )
 
 
+_ASKING = ("do ", "did ", "have ", "are ", "were ", "is ", "does ", "how ", "what", "when ", "where ", "tell ", "any ")
+
+
 def utterances(transcript: Transcript) -> list[Utterance]:
     """Cut every turn of the transcript, in order."""
     total = max(1, sum(len(turn.text.split()) for turn in transcript.turns))
@@ -136,7 +139,7 @@ def _split_run(text: str, begin: int, end: int, marked: bool) -> Iterator[tuple[
             for match in pattern.finditer(text, start + 1, stop):
                 ahead, behind = text[last : match.start()].split(), text[match.start() : stop].split()
                 held = pattern is patterns.marker and bool(ahead) and ahead[-1].lower() in patterns.opens_question
-                if held and not match.group().lower().startswith(("okay", "alright", "all right")):
+                if held and match.group().lower().startswith(_ASKING):
                     continue
                 if len(ahead) >= MIN_AHEAD and len(behind) >= MIN_WORDS:
                     cut.append((last, match.start()))

@@ -47,7 +47,7 @@ def tidy(text: str) -> str:
         text = _without_repetition(text)
         text = _BROKEN_OFF.sub("", text)
         text = _FALSE_START.sub("", text)
-        text = _expression("openings").sub("", text)
+        text = without_address(_expression("openings").sub("", text))
         text = _expression("closings").sub("", text)
         text = _close_up(text)
     text = with_digits(text)
@@ -59,7 +59,9 @@ def tidy(text: str) -> str:
 def without_address(text: str) -> str:
     """Drop a greeting and the name that the other is called by ("hi john,", "john, i was")."""
     text = _expression("greetings").sub("", text)
-    match = re.match(r"([A-Za-z]+), (?=(?:i|you|your|we|so|what|how|do|are|have|the|it|i'm|you're)\b)", text)
+    match = re.match(
+        r"([A-Za-z]+),(?: (?:uh|um|so),?)? (?=(?:i|you|your|we|so|what|how|do|are|have|the|it|i'm|you're)\b)", text
+    )
     if (
         match
         and match[1].lower() not in load_lexicon().words("not_names")
@@ -103,7 +105,7 @@ _BROKEN_OFF = re.compile(
 _FALSE_START = re.compile(
     r"\b(?:i|i'm|i've|i'd|i do|i did|i have|i can|i was|they|it's|it|we),? (?=(?:i|i'm|i've|i'd|we|it's|my)\b)"
     r"|\b(when|if|that|because|and|but|where|as) (?:i|it|they|we|you),? (?=\1 )"
-    r"|\bi have, (?=it\b)",
+    r"|\bi have, (?=it\b)|\bi do (\w+)(?: it)? (?=i \2\b)",
     re.IGNORECASE,
 )
 """A clause given up after its subject: "i do i play", "when i when i'm"."""

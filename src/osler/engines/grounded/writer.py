@@ -5,13 +5,14 @@ All are ranked once; a voice style takes more or less of that one ranking, so a 
 one says. What ``osler.notes.grounding`` cannot find in the quotes is not written.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
 from osler.engines.grounded.candidates import DENIED, Candidate, candidates
-from osler.engines.grounded.phrasing import Line, compose, compose_change, joined, reason_for_visit
-from osler.engines.grounded.placement import part_of, rank_of
+from osler.engines.grounded.phrasing import Line, compose, compose_change, is_grounded, joined, reason_for_visit
+from osler.engines.grounded.placement import part_of, plan_start, rank_of
 from osler.engines.grounded.problems import Problem, plan_problems
 from osler.engines.grounded.repetition import without_repetition
 from osler.engines.grounded.rewriting import NEUTRAL, Reference, reference_of
@@ -19,7 +20,6 @@ from osler.engines.grounded.selection import load_model
 from osler.engines.grounded.utterances import utterances
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
-from osler.notes.grounding import check
 from osler.notes.model import Evidence, Finding, Note, Section, Sentence, Verdict, VoiceStyle
 from osler.notes.ports import FindingExtractor
 from osler.notes.templates import Template
@@ -82,11 +82,12 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     """Return every grounded sentence that the visit gives, the ones that matter most first, none said twice."""
     model = load_model()
     stated: list[Line] = []
+    plan_from = plan_start(utterances(transcript))
     for candidate in candidates(transcript, reference):
         about = [f for f in findings if _rests_on(f, candidate)]
         stated.append(
             Line(
-                part=part_of(candidate, about, model),
+                part=part_of(candidate, about, model, plan_from),
                 text=candidate.text,
                 evidence=cited(candidate, transcript),
                 rank=rank_of(candidate, about, model),
@@ -95,8 +96,8 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
                 denies=candidate.kind == DENIED,
             )
         )
-    composed = compose(findings)
-    reason = reason_for_visit(findings, len(transcript.turns))
+    composed = compose(findings, transcript)
+    reason = reason_for_visit(findings, transcript)
     grounded = [line for line in [*composed, *stated] if is_grounded(line)]
     kept = without_repetition(grounded)
     covered = [e for line in kept for e in line.evidence if line.part in ("assessment_plan", "instructions")]
@@ -107,11 +108,6 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
         kept = [line for line in kept if line.part != "chief_complaint"] + [reason]
     least = LEAST_RANK[VoiceStyle.SUPER_DETAILED]
     return sorted((line for line in kept if line.rank >= least), key=lambda line: (-line.rank, line.order, line.text))
-
-
-def is_grounded(line: Line) -> bool:
-    """Say whether the check of the notes room finds everything of the line in its quotes."""
-    return not check(line.text, [e.quote for e in line.evidence])
 
 
 def cited(candidate: Candidate, transcript: Transcript) -> tuple[Evidence, ...]:
@@ -170,8 +166,14 @@ def in_order(lines: Sequence[Line], problems: Sequence[Line], part: str) -> list
 def _sentences(lines: Sequence[Line], reference: Reference) -> list[Sentence]:
     """Write the lines down; "The patient" becomes he or she after a sentence about the patient, where that is known."""
     written: list[Sentence] = []
+    name = ""
     for line in lines:
         text = line.text
+        if line.is_problem:
+            name = text.rstrip(".").lower()
+        text = _past_heading(text, name)
+        if line.part in _TELEGRAPHIC:
+            text = _telegraphic(text)
         previous = written[-1].text if written else ""
         if (
             not reference.plural
@@ -181,3 +183,25 @@ def _sentences(lines: Sequence[Line], reference: Reference) -> list[Sentence]:
             text = f"{reference.subject.capitalize()} {text.removeprefix('The patient ')}"
         written.append(Sentence(text, line.evidence, line.verdict, line.is_problem))
     return written
+
+
+_TELEGRAPHIC: Final = frozenset({"ros", "medications", "allergies", "social", "family", "vitals", "results", "history"})
+"""Parts that leave the subject out: "Denies fever." """
+
+
+def _telegraphic(text: str) -> str:
+    match = re.match(
+        r"The patient (denies|reports|takes|smokes|drinks|works|lives|does not|has never|is taking)\b", text
+    )
+    return text if match is None else f"{match[1][:1].upper()}{match[1][1:]}{text[match.end() :]}"
+
+
+def _past_heading(text: str, name: str) -> str:
+    """Drop "For the migraines," under the heading "Migraines."."""
+    match = re.match(
+        r"(?:For|As for|In terms of|Regarding|With|About)(?: the)? (?:[\w ]*problem,? (?:the )?|for the )?([\w' -]+?), (?=\w)",
+        text,
+    )
+    if not name or match is None or not (name in match[1].lower() or match[1].lower() in name):
+        return text
+    return f"{text[match.end()].upper()}{text[match.end() + 1 :]}"

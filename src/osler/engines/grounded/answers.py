@@ -1,0 +1,165 @@
+"""Makes statements of answered questions: "any fevers?" and "no" give "The patient denies fevers." """
+
+import re
+
+from osler.engines.grounded.lexical import load_lexicon
+from osler.engines.grounded.rewriting import (
+    Reference,
+    finish,
+    first_to_third,
+    matches_any,
+    prefix_of,
+    second_to_third,
+    statement,
+    third_person,
+)
+from osler.engines.grounded.wording import spell, tidy
+
+_ANSWERS_IN_FULL = frozenset(
+    {"i", "it", "they", "he", "she", "there", "a", "i'm", "i've", "i don't", "not", "nothing", "never"}
+)
+"""Answers that begin so say yes or no only if nothing follows ("i do"; "i do have a cough" states something)."""
+
+
+def polarity(text: str) -> bool | None:
+    """Read an answer: True for yes, False for no, None where it is neither."""
+    lexicon = load_lexicon()
+    bare = re.sub(
+        r"^(?:[\s,.]*\b(?:um+|uh+|er+|oh|well|okay|so|i mean|ah|hmm)\b[\s,.]*)+", "", spell(text).lower()
+    ).strip(" ,.")
+    for words, value in ((lexicon.tables["no_words"], False), (lexicon.tables["yes_words"], True)):
+        for phrase in words:
+            ending = r"(?=\s*(?:[,.;]|$))" if phrase.split()[0] in _ANSWERS_IN_FULL else r"(?![\w'])"
+            if re.match(rf"{re.escape(phrase)}{ending}", bare):
+                return value
+    return None
+
+
+def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
+    """Return the statement that a yes or a no to the question makes, or None where the question is no plain one."""
+    if matches_any("not_written").search(spell(question)):
+        return None
+    text = tidy(question.rstrip(" ?"))
+    text = re.split(r"\?\s*", text)[-1]
+    text = re.split(r",? (?:i think |because |that )?(?:we|i) (?:have|had|put|started|know|see|think|can see)\b", text)[
+        0
+    ]
+    if not text or len(text.split()) > 28:
+        return None
+    declared = _DECLARED.match(text)
+    if declared and question.rstrip().endswith("?"):
+        denies = re.search(r"\b(?:no|not|never)\b|n't\b", text) is not None
+        return finish(statement(text, reference) or "") if denies != yes or (yes and not denies) else None
+    noun = prefix_of("asks_noun").match(text)
+    if noun and noun.end() > 2:
+        return _asked_noun(text[noun.end() :], yes, reference)
+    inverted = re.match(
+        r"^(do|does|did|are|is|was|were|have|has|had|can|could|will) (you|your [\w -]+?|it|that|the [\w -]+?) (?=(?:ever|still|been|had|taking|have|get|\w+ing|\w+ed|\w+)\b)(.*)$",
+        text, re.IGNORECASE,
+    )  # fmt: skip
+    if not inverted or inverted[2].lower() in {"it", "that"} or len(inverted[2].split()) > 3:
+        return None
+    return _uninverted(inverted[1].lower(), inverted[2].lower(), inverted[3], yes, reference)
+
+
+_DECLARED = re.compile(
+    r"(?:you(?:'re|'ve| are| have| had| take| do| don't| haven't)|there(?:'s| is| was)) (?!any\b)", re.IGNORECASE
+)
+"""How a statement begins that is put as a question."""
+
+
+def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
+    noun = re.sub(r"^(?:any|some|the|a|an|of) (?=\w)", "", noun.strip(" ,"))
+    noun = re.sub(r",? (?:or|and)? ?(?:any )?(?:other|else|things?|anything|symptoms? like that)\b.*$", "", noun)
+    noun = re.sub(r"\bany ", "", noun)
+    noun = re.sub(r"^(?:like|with|in|about) ", "", noun).strip(" ,?")
+    noun = re.sub(r"(?: (?:in|on|of|with|like|the|at|present|right now|for|to))+$", "", noun)
+    if (
+        not noun
+        or re.search(r"\b(?:you|i|me|we|that|what|question|questions|else|other|it|this)\b", noun, re.I)
+        or "?" in noun
+    ):
+        return None
+    if not yes and re.match(r"(?:no|not)\b", noun):
+        return None
+    noun = re.sub(r"\byour\b", reference.possessive, noun, flags=re.I)
+    several = re.search(r"\bor\b|,", noun)
+    if yes and several:
+        return None
+    return finish(f"the patient {'reports' if yes else 'denies'} {noun}")
+
+
+def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: Reference) -> str | None:
+    lexicon = load_lexicon()
+    if re.search(r"\b(?:it|them|those|these)\b|\bthat$", rest):
+        return None
+    if re.search(r"\?|\bi\b|\bme\b", rest) or (yes and re.search(r"\bor\b", rest)) or not rest.strip():
+        return None
+    if (
+        re.match(r"(?:have|want|need|like|think|mind|see|know|mean|remember|understand)\b", rest)
+        and auxiliary == "do"
+        and re.search(r"\b(?:question|that|what)\b", rest)
+    ):
+        return None
+    if re.match(r"(?:mean|see|know|think|mind|want)\b", rest):
+        return None
+    who = "the patient" if subject == "you" else re.sub(r"^your ", "the ", subject)
+    rest = re.sub(r"^(?:ever|still|also|currently|any) ", "", rest) if not yes else re.sub(r"^ever ", "", rest)
+    rest = re.sub(r"\b(?:any|some)\b ", "" if yes else "any ", rest)
+    tail = second_to_third(rest, reference)
+    first, _, others = tail.partition(" ")
+    if auxiliary in {"do", "does"}:
+        body = f"{third_person(first, lexicon.words('base_verbs'))} {others}" if yes else f"does not {tail}"
+        if yes and third_person(first, lexicon.words("base_verbs")) == first:
+            return None
+    elif auxiliary == "did":
+        body = f"did {tail}" if yes else f"did not {tail}"
+    else:
+        if subject == "you":
+            auxiliary = {"are": "is", "were": "was", "have": "has"}.get(auxiliary, auxiliary)
+        body = f"{auxiliary} {tail}" if yes else f"{auxiliary} not {tail}"
+    return finish(f"{who} {body}")
+
+
+def topic_answer(question: str, answer: str, reference: Reference, position: float = 0.0) -> str | None:
+    """Write a short answer behind what was asked for: "Duration: three weeks." None where it is no such pair.
+
+    ``position`` is the share of the visit's words before the answer.
+    """
+    asked = spell(question)
+    text = tidy(answer)
+    words = text.split()
+    if (
+        not 1 <= len(words) <= 10
+        or polarity(answer) is not None
+        or re.search(r"\byou\b|\bi don't\b|\bnot sure\b|\?", text, re.I)
+    ):
+        return None
+    for topic in load_lexicon().tables["topics"]:
+        if not re.search(rf"\b(?:{topic['asks']})", asked, re.IGNORECASE):
+            continue
+        if _OWN_CLAUSE.match(text):
+            return None
+        label = topic["label"]
+        if topic.get("of_complaint"):
+            named = _NAMED.search(asked)
+            if named is not None:
+                noun = re.sub(r"^(?:the|your|this|that|any) ", "", named[0].lower())
+                label = f"{noun[:1].upper()}{noun[1:]}, {label.lower()}"
+            elif position > EARLY:
+                return None
+        return finish(f"{label}: {first_to_third(text, reference)}")
+    return None
+
+
+EARLY = 0.3
+"""Up to this share of the visit's words a question without a subject asks about the complaint."""
+
+_NAMED = re.compile(
+    r"\b(?:the|your|this|that|any) (?:\w+ )??(?:pain|cough|headaches?|rash|swelling|fever|nausea|dizziness|bleeding|diarrhea|"
+    r"diarrhoea|vomiting|numbness|tingling|discharge|itching|symptoms?|lump|sore throat|shortness of breath|chest pain)\b",
+    re.IGNORECASE,
+)
+_OWN_CLAUSE = re.compile(
+    r"(?:i|it|the|my|that|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))", re.IGNORECASE
+)
