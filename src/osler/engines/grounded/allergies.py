@@ -56,6 +56,8 @@ def _stated(transcript: Transcript, reading: Reading) -> Iterator[Found]:
             continue
         anchor = _cite(transcript, reading, named[0], named[0] + 1)
         for name, s, e, negated, family in _substances(reading, start, end):
+            if not _links(reading, named, s, e):
+                continue
             yield _found(transcript, reading, name, s, e, negated, family, anchor)
 
 
@@ -98,12 +100,30 @@ def _substances(reading: Reading, start: int, end: int) -> Iterator[tuple[str, i
             yield " ".join(reading.words[start + s : start + e]), start + s, start + e, False, False
 
 
+def _links(reading: Reading, named: Sequence[int], start: int, end: int) -> bool:
+    """Say whether a substance is what the allergy is to: "allergic to X", "allergies are X", "X allergy"."""
+    return any(end == i or (i < start and _linking().intersection(reading.words[i + 1 : start])) for i in named)
+
+
 def _treats(reading: Reading, mention: Mention) -> bool:
     """Say whether the medicine is taken for the allergy rather than its cause: "I take Claritin for my allergies"."""
     start, end = reading.sentences[mention.sentence]
     before = reading.words[max(start, mention.start - 6) : mention.start]
     return bool(
-        {"take", "taking", "took", "use", "using", "on", "tried", "start", "prescribe"}.intersection(before)
+        {
+            "take",
+            "taking",
+            "took",
+            "try",
+            "prescribed",
+            "given",
+            "use",
+            "using",
+            "on",
+            "tried",
+            "start",
+            "prescribe",
+        }.intersection(before)
     ) or ("for" in reading.words[mention.end : end])
 
 
@@ -135,6 +155,11 @@ def _phrases(name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
 @cache
 def _words() -> frozenset[str]:
     return frozenset(table("questions")["allergies"]["words"])
+
+
+@cache
+def _linking() -> frozenset[str]:
+    return frozenset(table("questions")["allergies"]["links"])
 
 
 @cache

@@ -23,7 +23,7 @@ FAMILY: Final = "FAMILY"
 _NEAR: Final = 7
 _JOINED_WITHIN: Final = 4
 _JOINS: Final = frozenset((",", "or", "and", "nor"))
-"""Further on than ``_NEAR`` tokens, a modifier reaches only along a list: a joint must stand just before the target."""
+"""Further on than ``_NEAR`` tokens, a denial reaches only along a list: a joint must stand just before the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class ConText:
             if any((target.end <= s and e <= start) or (end <= s and e <= target.start) for s, e in stops):
                 continue
             before = words[max(0, target.start - _JOINED_WITHIN) : target.start]
-            if target.start - end > _NEAR and not _JOINS.intersection(before):
+            if modifier.category == NEGATED and target.start - end > _NEAR and not _JOINS.intersection(before):
                 continue
             key = (target.start, target.end, target.label_)
             found.setdefault(key, []).append(Modifier(modifier.category, start, end))

@@ -13,6 +13,11 @@ class Examination:
     def __init__(self) -> None:
         self._open = False
 
+    @property
+    def under_way(self) -> bool:
+        """Say whether the examination has begun and nothing has ended it yet."""
+        return self._open
+
     def follow(self, reading: Reading, sentence: int) -> bool:
         """Return whether this sentence reports the examination."""
         if not reading.by_clinician:

@@ -37,6 +37,9 @@ _GIVEN: Final = frozenset(("than", "besides", "after", "since", "before", "for",
 """Words before what a question takes as given: "any surgeries other than the lumpectomy?"."""
 _GOALS: Final = frozenset(("goal", "target", "below", "under", "above", "less", "greater", "if", "should", "than"))
 _PRESUMING: Final = frozenset(("how", "what", "when", "where", "why", "which", "tell"))
+_HAVING: Final = frozenset(
+    ("have", "having", "had", "has", "get", "getting", "feel", "feeling", "with", "notice", "in", "of", "on")
+)
 _DEFINITE: Final = frozenset(("the", "your", "this", "that", "these", "those"))
 
 
@@ -72,9 +75,11 @@ class _Extraction:
         replied = {exchange.question.index: exchange for exchange in pairs}
         for reading in self._readings:
             for number in range(len(reading.sentences)):
-                examining = self._exam.follow(reading, number)
+                reports = self._exam.follow(reading, number)
                 exchange = replied.get(reading.index)
                 for mention in reading.of_sentence(number):
+                    sign = mention.meaning(FindingKind.EXAM) is not None
+                    examining = reports or (sign and self._exam.under_way)
                     if (reading.index, mention.start) not in self._used:
                         self._add_mention(reading, mention, exchange, examining)
                 for place, finding in plans(self._transcript, reading, number):
@@ -114,7 +119,7 @@ class _Extraction:
         start, _ = reading.sentences[mention.sentence]
         before = reading.words[max(start, mention.start - 2) : mention.start]
         given = bool(_GIVEN.intersection(before))
-        if _PRESUMING.intersection(reading.words[start : start + 6]) and _DEFINITE.intersection(before):
+        if _presumed(reading, mention, start):
             return self._stated(reading, mention, examining=False)
         if exchange and mention in exchange.asked and mention.term.kind in _ASKABLE and not given:
             denied = denies(exchange, mention)
@@ -255,6 +260,19 @@ def _meaning(reading: Reading, mention: Mention, examining: bool) -> tuple[Findi
     if term.kind is FindingKind.SOCIAL and reading.by_clinician and intends(reading, mention.sentence):
         return None
     return term.kind, term.concept
+
+
+def _presumed(reading: Reading, mention: Mention, start: int) -> bool:
+    """Say whether a question takes for granted what it names: "how is your cough?", "does the pain move?"."""
+    words = reading.words
+    before = words[max(start, mention.start - 3) : mention.start]
+    if not _DEFINITE.intersection(before[-2:]):
+        return False
+    if _PRESUMING.intersection(words[start : start + 6]):
+        return True
+    clause = bool(mention.site) and mention.end - mention.start > 2
+    complaint = mention.term.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)
+    return complaint and not clause and not _HAVING.intersection(before)
 
 
 def _temporality(mention: Mention) -> Temporality:

@@ -40,7 +40,8 @@ def measurements(reading: Reading) -> list[Measurement]:
         if vital.get("pair"):
             continue
         for start, end in phrases_in(reading.words, names):
-            if taken.intersection(range(start, end)):
+            following = reading.words[end : end + 1]
+            if taken.intersection(range(start, end)) or (following and following[0] in vital.get("not_before", ())):
                 continue
             number = _number_for(reading, vital, start, end, found_numbers, units)
             if number is None or taken.intersection(range(number.start, number.end)):

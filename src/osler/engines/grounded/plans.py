@@ -73,11 +73,12 @@ def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[t
     if not intentions:
         return
     first = intentions[0][0]
-    advised = [(s, e) for s, e in phrases_in(words, _plan("advice")) if s >= first]
+    if phrases_in(words, _never_advice()):
+        return
+    advised = sorted((s, concept) for concept, index in _advice() for s, _ in phrases_in(words, index) if s >= first)
     if advised and not follow:
-        s, e = advised[0]
+        concept = advised[0][1]
         evidence = _cite(transcript, reading, start + first, min(_trimmed(reading, end), start + first + _LONGEST))
-        concept = " ".join(words[s:e])
         yield (reading.index, start + first), Finding(FindingKind.PLAN, evidence.quote.lower(), concept, (evidence,))
 
 
@@ -115,6 +116,16 @@ def _tests(name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
 @cache
 def _plan(name: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
     return indexed(table("actions")["plan"][name])
+
+
+@cache
+def _advice() -> tuple[tuple[str, Mapping[str, Sequence[tuple[str, ...]]]], ...]:
+    return tuple((concept, indexed(phrases)) for concept, phrases in table("actions")["plan"]["advice"].items())
+
+
+@cache
+def _never_advice() -> Mapping[str, Sequence[tuple[str, ...]]]:
+    return indexed(table("actions")["plan"]["never"]["phrases"])
 
 
 @cache

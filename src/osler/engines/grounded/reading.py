@@ -89,6 +89,7 @@ def read(index: int, turn: Turn) -> Reading:
     reading = Reading(index, turn, tokens, words, spans, asks, confirms)
     _find_mentions(reading)
     if reading.mentions:
+        _ask_by_name(reading)
         _apply_context(reading)
     return reading
 
@@ -96,18 +97,35 @@ def read(index: int, turn: Turn) -> Reading:
 def _split_unmarked(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Part the endless sentences of speech that was written without marks where a speaker starts anew."""
     questions = table("questions")
+    markless = not _MARKS.intersection(words)
+    longest = questions["markless_longest" if markless else "unmarked_longest"]
     found: list[tuple[int, int]] = []
     for start, end in spans:
-        if end - start <= questions["unmarked_longest"] or words[start:end].count(",") * 12 > end - start:
+        if end - start <= longest or words[start:end].count(",") * 12 > end - start:
             found.append((start, end))
             continue
         cut = start
-        for s, _ in phrases_in(words[start:end], _breaks()):
+        for s in _unmarked_starts(words[start:end]):
             if start + s - cut >= _SHORTEST:
                 found.append((cut, start + s))
                 cut = start + s
         found.append((cut, end))
     return found
+
+
+def _unmarked_starts(words: Sequence[str]) -> list[int]:
+    questions = table("questions")
+    starts = {s for s, _ in phrases_in(words, _breaks())}
+    follows = frozenset(questions["any_follows"])
+    for i, word in enumerate(words):
+        if (
+            word == "any"
+            and i
+            and words[i - 1] not in follows
+            and not {"n't", "no", "not"}.intersection(words[max(0, i - 6) : i])
+        ):
+            starts.add(i)
+    return sorted(starts)
 
 
 _SHORTEST: Final = 4
@@ -143,6 +161,8 @@ _AFRESH: Final = frozenset(
 _LEADS: Final = frozenset(("oh", "well", "so", "and", ",", "...", "-"))
 
 
+_MARKS: Final = frozenset((".", "?", "!", ",", "...", ";"))
+_STOPS: Final = frozenset((".", "!", ",", "..."))
 _BARE_TAGS: Final = frozenset(("okay", "ok", "alright", "right"))
 _LONGEST_ECHO: Final = 4
 
@@ -155,6 +175,11 @@ def _breaks() -> Mapping[str, Sequence[tuple[str, ...]]]:
 @cache
 def _question_starts() -> Mapping[str, Sequence[tuple[str, ...]]]:
     return indexed(table("questions")["question_starts"])
+
+
+@cache
+def _not_question_starts() -> Mapping[str, Sequence[tuple[str, ...]]]:
+    return indexed(table("questions")["not_question_starts"])
 
 
 @cache
@@ -181,12 +206,26 @@ def _asks(words: Sequence[str]) -> bool:
     starts = _starts_question(body)
     if words and words[-1] == "?":
         return starts or _tag(words) not in _tags()
+    if words and words[-1] not in _STOPS:
+        return starts
     return starts and body[0] in ("any", "have", "do", "did", "are", "is", "does", "has", "had", "were")
 
 
 def _starts_question(body: Sequence[str]) -> bool:
-    phrases = _question_starts().get(body[0], ()) if body else ()
-    return any(tuple(body[: len(phrase)]) == phrase for phrase in phrases)
+    return _begins(body, _question_starts()) and not _begins(body, _not_question_starts())
+
+
+def _begins(body: Sequence[str], phrases: Mapping[str, Sequence[tuple[str, ...]]]) -> bool:
+    return bool(body) and any(tuple(body[: len(phrase)]) == phrase for phrase in phrases.get(body[0], ()))
+
+
+def _ask_by_name(reading: Reading) -> None:
+    """Take a clinician's turn of nothing but names for a question after them."""
+    named = {i for mention in reading.mentions for i in range(mention.start, mention.end)}
+    bare = frozenset(table("questions")["bare_words"])
+    if reading.by_clinician and all(i in named or word in bare for i, word in enumerate(reading.words)):
+        for mention in reading.mentions:
+            reading.asks[mention.sentence] = True
 
 
 def _tag(words: Sequence[str]) -> str:
