@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osler.speech.model import CLINICIAN, PATIENT, HeardWord, other
-from osler.speech.roles import chances, change_log_odds, role_assignments, role_evidence
+from osler.speech.roles import (
+    SOLE_CLINICIAN,
+    chances,
+    change_log_odds,
+    role_assignments,
+    role_confidence,
+    role_evidence,
+)
 
 Floats = NDArray[np.float64]
 
@@ -24,17 +31,17 @@ Floats = NDArray[np.float64]
 class AttributionWeights:
     """What the model's parts weigh. Set on simulated confusions of training dialogues and on synthetic visits."""
 
-    sound: float = 0.5
+    sound: float = 0.65
     """Factor on the affinity; below 1 because neighbouring words share their acoustic windows."""
     language: float = 1.0
     """Factor on a sentence's role log-odds."""
     change: float = 0.8
     """Factor on the log-odds of the turn-change model."""
-    pause: float = 1.5
+    pause: float = 2.0
     """Log-odds of a change per second of pause, up to one second."""
     comma: float = -4.0
     """Log-odds of a change after a comma."""
-    mid_phrase: float = -7.0
+    mid_phrase: float = -6.0
     """Log-odds of a change inside a phrase."""
     split_margin: float = 0.12
     """Per word: how much two speakers must explain better than one before a single voice is split by language."""
@@ -130,16 +137,14 @@ def _decode(emissions: Floats, change: Floats) -> tuple[Floats, NDArray[np.intp]
 
 def _attribute_voices(sound: Floats, evidence: _Evidence, weights: AttributionWeights) -> Attribution:
     assignments = role_assignments(sound.shape[1])
-    emissions = np.stack([weights.sound * sound + evidence.roles[:, list(assignment)] for assignment in assignments])
+    emissions = np.stack([weights.sound * sound + evidence.roles[:, list(roles)] for roles, _ in assignments])
     totals, paths = _decode(emissions, evidence.change)
-    order = np.argsort(-totals, kind="stable")
-    chosen = assignments[order[0]]
+    totals += np.array([prior for _, prior in assignments])
+    best = int(totals.argmax())
+    roles, _ = assignments[best]
     likely = chances(totals)
-    confidences = [
-        float(sum(chance for chance, a in zip(likely, assignments, strict=True) if a[j] == chosen[j]))
-        for j in range(sound.shape[1])
-    ]
-    return _labelled(paths[order[0]], chosen, confidences)
+    confidences = [role_confidence(likely, assignments, j, role) for j, role in enumerate(roles)]
+    return _labelled(paths[best], roles, confidences)
 
 
 def _attribute_one_voice(evidence: _Evidence, weights: AttributionWeights) -> Attribution:
@@ -151,8 +156,8 @@ def _attribute_one_voice(evidence: _Evidence, weights: AttributionWeights) -> At
     margin = float(both[0] - alone.max() - stay)
     if margin > max(weights.split_margin * n, 6.0):
         return _labelled(paths[0], (0, 1), [float(chances(np.array([0.0, margin]))[1])] * 2)
-    role = int(alone.argmax())
-    return _labelled(np.zeros(n, dtype=np.intp), (role,), [float(chances(alone).max())])
+    alone[0] += SOLE_CLINICIAN
+    return _labelled(np.zeros(n, dtype=np.intp), (int(alone.argmax()),), [float(chances(alone).max())])
 
 
 def _labelled(path: NDArray[np.intp], assignment: Sequence[int], confidences: Sequence[float]) -> Attribution:
