@@ -90,10 +90,14 @@ def words_of(tokens: Sequence[Token]) -> list[tuple[str, int]]:
     return words
 
 
+_STAMMERED: Final = 4
+"""Letters: "my , my" is a stammer, "weight loss , loss of appetite" is not."""
+
+
 def _surrounds_hesitation(tokens: Sequence[Token], i: int) -> bool:
     before = tokens[i - 1].norm if i else ""
     after = tokens[i + 1].norm if i + 1 < len(tokens) else ""
-    return before in FILLERS or after in FILLERS or (before == after and before.isalpha())
+    return before in FILLERS or after in FILLERS or (before == after and before.isalpha() and len(before) <= _STAMMERED)
 
 
 def phrases_in(words: Sequence[str], phrases: Mapping[str, Sequence[tuple[str, ...]]]) -> list[tuple[int, int]]:

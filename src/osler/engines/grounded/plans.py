@@ -13,6 +13,9 @@ from osler.speech.model import Transcript
 Place = tuple[int, int]
 """Turn and token at which a finding starts."""
 
+_IMPERATIVE = 3
+"""Tokens before the advice of an imperative: "please do n't eat"."""
+
 _LONGEST = 30
 """Tokens of advice that a finding quotes."""
 
@@ -21,7 +24,9 @@ def is_order(reading: Reading, mention: Mention) -> bool:
     """Say whether the clinician orders the test, referral or therapy: before it an intention and a verb of ordering."""
     start, _ = reading.sentences[mention.sentence]
     before = reading.words[start : mention.start]
-    if mention.modified(NEGATED) or mention.modified(HYPOTHETICAL) or phrases_in(before, _tests("past")):
+    if mention.modified(NEGATED) or mention.modified(HYPOTHETICAL):
+        return False
+    if phrases_in(before, _tests("past")) or phrases_in(before, _never_advice()):
         return False
     intentions = phrases_in(before, _tests("intention"))
     return bool(intentions) and any(s >= intentions[0][0] for s, _ in phrases_in(before, _tests("order")))
@@ -70,12 +75,13 @@ def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[t
             ),
         )
     intentions = phrases_in(words, _plan("intention"))
-    if not intentions:
-        return
-    first = intentions[0][0]
+    first = intentions[0][0] if intentions else 0
     if phrases_in(words, _never_advice()):
         return
     advised = sorted((s, concept) for concept, index in _advice() for s, _ in phrases_in(words, index) if s >= first)
+    if not intentions:
+        # Without an intention, only an imperative is advice: "check your blood pressure at home".
+        advised = [row for row in advised if row[0] <= _IMPERATIVE]
     if advised and not follow:
         concept = advised[0][1]
         evidence = _cite(transcript, reading, start + first, min(_trimmed(reading, end), start + first + _LONGEST))
