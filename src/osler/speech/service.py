@@ -81,6 +81,7 @@ class SpeechService:
             duration=recording.seconds,
             engine=self._transcriber.record,
             diarizer=diarizer_record(self._encoder, self._detector.record, speakers),
+            incomplete=recording.truncated,
             warnings=(*recording.warnings, *(() if affinity is not None else (_SOUND_FAILED,))),
         )
 
