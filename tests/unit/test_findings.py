@@ -241,6 +241,56 @@ EXCHANGES: dict[str, tuple[str, set[str], set[str]]] = {
         {"not medication aspirin"},
         {"medication aspirin"},
     ),
+    "a question about a complaint does not doubt it": (
+        "D: Does the pain move anywhere else?\nP: No.",
+        {"symptom pain"},
+        {"not symptom pain"},
+    ),
+    "a question about a medicine's effect does not doubt it": (
+        "D: Has the ibuprofen helped at all?\nP: Not really.",
+        {"medication ibuprofen"},
+        {"not medication ibuprofen"},
+    ),
+    "a bare name asks": (
+        "D: Okay, and fevers.\nP: No.",
+        {"not symptom fever"},
+        {"symptom fever"},
+    ),
+    "unmarked questions": (
+        "D: okay what about chest pain\nP: no chest pain",
+        {"not symptom chest pain"},
+        {"symptom chest pain"},
+    ),
+    "unmarked questions after talk": (
+        "D: let's talk about some other symptoms any joint pain fever weight loss\nP: not that i can recall",
+        {"not symptom joint pain", "not symptom fever", "not symptom weight loss"},
+        {"symptom fever"},
+    ),
+    "a list is not a stammer": (
+        "P: I have weight loss, loss of appetite and fatigue.",
+        {"symptom weight loss", "symptom loss of appetite", "symptom fatigue"},
+        set(),
+    ),
+    "what it is for is no history": (
+        "D: James has a past medical history significant for diabetes who presents today with back pain.",
+        {"past problem diabetes", "symptom back pain"},
+        set(),
+    ),
+    "make sure you don't have is a doubt, not a denial": (
+        "D: Let's get an x-ray to make sure you don't have a fracture.",
+        {"order x-ray", "problem fracture"},
+        {"not problem fracture"},
+    ),
+    "an imperative is advice": (
+        "D: Please don't eat anything for twelve hours before it.",
+        {"plan fasting"},
+        set(),
+    ),
+    "I see you have is no follow-up": (
+        "D: I see you've had stones twice in the past year.",
+        set(),
+        {"follow_up follow-up"},
+    ),
     "small talk holds nothing": ("D: How was the weather up there?\nP: Oh, lovely, thanks.", set(), set()),
 }
 
@@ -327,6 +377,13 @@ def test_attributes_are_those_said(name: str) -> None:
 def test_only_the_clinician_changes_a_medicine() -> None:
     (finding,) = [f for f in found("P: I started taking ibuprofen.") if f.kind is FindingKind.MEDICATION]
     assert "action" not in finding.attributes
+
+
+def test_a_number_belongs_to_the_name_before_it() -> None:
+    findings = [
+        f for f in found("D: your heart rate your spo2 was ninety eight percent") if f.kind is FindingKind.VITAL
+    ]
+    assert [(f.concept, f.attributes["value"]) for f in findings] == [("oxygen saturation", "98")]
 
 
 def test_a_goal_is_not_a_measurement() -> None:

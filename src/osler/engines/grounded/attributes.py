@@ -88,8 +88,8 @@ def duration_in(reading: Reading, start: int, end: int, *, bare: bool = False) -
     vague = {
         (s, unit_end)
         for s, e in phrases_in(words[start:end], _vague())
-        for unit_start, unit_end, _ in units_in(reading.tokens[start:end], time_only=True)
-        if unit_start == e
+        for unit_start, unit_end, unit in units_in(reading.tokens[start:end], time_only=True)
+        if unit_start == e and unit != "time"
     }
     for s, e in sorted(counted | single | vague):
         s, e = s + start, e + start

@@ -40,6 +40,25 @@ _PRESUMING: Final = frozenset(("how", "what", "when", "where", "why", "which", "
 _HAVING: Final = frozenset(
     ("have", "having", "had", "has", "get", "getting", "feel", "feeling", "with", "notice", "in", "of", "on")
 )
+_TAKING: Final = frozenset(
+    (
+        "take",
+        "taking",
+        "taken",
+        "took",
+        "on",
+        "use",
+        "using",
+        "used",
+        "try",
+        "tried",
+        "need",
+        "have",
+        "had",
+        "start",
+        "of",
+    )
+)
 _DEFINITE: Final = frozenset(("the", "your", "this", "that", "these", "those"))
 
 
@@ -270,6 +289,8 @@ def _presumed(reading: Reading, mention: Mention, start: int) -> bool:
         return False
     if _PRESUMING.intersection(words[start : start + 6]):
         return True
+    if mention.term.kind is FindingKind.MEDICATION:
+        return not _TAKING.intersection(words[start : mention.start])
     clause = bool(mention.site) and mention.end - mention.start > 2
     complaint = mention.term.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)
     return complaint and not clause and not _HAVING.intersection(before)

@@ -90,7 +90,7 @@ def words_of(tokens: Sequence[Token]) -> list[tuple[str, int]]:
     return words
 
 
-_STAMMERED: Final = 4
+_STAMMERED: Final = 3
 """Letters: "my , my" is a stammer, "weight loss , loss of appetite" is not."""
 
 

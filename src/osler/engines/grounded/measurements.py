@@ -89,6 +89,12 @@ def _number_for(
         if not near or not _within(number, vital["range"]):
             continue
         unit = units.get(number.end, "")
+        if (unit == "%") > (vital.get("unit") in ("%", None)) or _other_name(reading.words[end : number.start]):
+            return None
+        if reading.words[number.end : number.end + 1] == ["."] and numbers(
+            reading.tokens[number.end + 1 : number.end + 2]
+        ):
+            return None  # "seven . three": half of a number that was heard in pieces
         if unit in ("day", "week", "month", "year", "time", "hour", "minute", "mg", "mcg", "tablet", "night", "mile"):
             continue
         link = reading.words[number.end : number.end + 1]
@@ -96,6 +102,11 @@ def _number_for(
             continue
         return number
     return None
+
+
+def _other_name(words: Sequence[str]) -> bool:
+    """Say whether another measurement is named in between: then the number is its own."""
+    return any(phrases_in(words, names) for vital, names in _names() if not vital.get("before"))
 
 
 def _within(number: Number, limits: Sequence[float]) -> bool:

@@ -13,6 +13,9 @@ from osler.speech.model import Transcript
 Place = tuple[int, int]
 """Turn and token at which a finding starts."""
 
+_NOT_AHEAD = frozenset(("'ve", "have", "had", "'re", "are", "were", "said", "know", "'d", "did"))
+"""Words that make "I see you" a look at the record: "I see you've had stones"."""
+
 _IMPERATIVE = 3
 """Tokens before the advice of an imperative: "please do n't eat"."""
 
@@ -92,6 +95,8 @@ def _follow_up(reading: Reading, start: int, end: int) -> tuple[int, int, str] |
     """Return (start, end, when) of a promise to meet again after a stated time."""
     for s, e in phrases_in(reading.words[start:end], _follow_ups("phrases")):
         after = start + e
+        if reading.words[after : after + 1] and reading.words[after] in _NOT_AHEAD:
+            continue
         if not set(reading.words[after : min(end, after + 8)]).intersection(_follow_up_times()):
             continue
         when = duration_in(reading, after, min(end, after + 14), bare=True)
