@@ -43,6 +43,10 @@ class AttributionWeights:
     """Log-odds of a change after a comma."""
     mid_phrase: float = -6.0
     """Log-odds of a change inside a phrase."""
+    silence: float = 0.35
+    """Seconds of pause that part two sentences without punctuation between them."""
+    open_border: float = -1.0
+    """Log-odds of a change added at such a pause: it is more often a hesitation."""
     split_margin: float = 0.12
     """Per word: how much two speakers must explain better than one before a single voice is split by language."""
 
@@ -89,14 +93,17 @@ class _Evidence:
 
     @classmethod
     def of(cls, words: Sequence[HeardWord], weights: AttributionWeights) -> "_Evidence":
-        sentences = _sentences(words)
+        sentences = _sentences(words, weights.silence)
         texts = [[words[i].text for i in sentence] for sentence in sentences]
         roles = np.zeros((len(words), 3))
         change = np.full(len(words), weights.mid_phrase)
         for number, (sentence, text) in enumerate(zip(sentences, texts, strict=True)):
             roles[sentence.start : sentence.stop] = weights.language * role_evidence(text) / len(text)
             if number:
-                change[sentence.start] = weights.change * change_log_odds(texts[number - 1], text)
+                closed = _ends_sentence(words[sentence.start - 1])
+                change[sentence.start] = weights.change * change_log_odds(texts[number - 1], text) + (
+                    0.0 if closed else weights.open_border
+                )
         for i in range(1, len(words)):
             if words[i - 1].text.endswith(",") and change[i] == weights.mid_phrase:
                 change[i] = weights.comma
@@ -104,12 +111,15 @@ class _Evidence:
         return cls(roles, change)
 
 
-def _sentences(words: Sequence[HeardWord]) -> list[range]:
-    """Cut the words after sentence punctuation and at pauses of a second."""
+def _ends_sentence(word: HeardWord) -> bool:
+    return word.text.rstrip("\"')”’").endswith((".", "?", "!", "…"))
+
+
+def _sentences(words: Sequence[HeardWord], silence: float) -> list[range]:
+    """Cut the words after sentence punctuation and at pauses of ``silence`` seconds: engines forget punctuation."""
     found, start = [], 0
     for i, word in enumerate(words):
-        ends = word.text.rstrip("\"')”’").endswith((".", "?", "!", "…"))
-        if i + 1 == len(words) or ends or words[i + 1].start - word.end >= 1.0:
+        if i + 1 == len(words) or _ends_sentence(word) or words[i + 1].start - word.end >= silence:
             found.append(range(start, i + 1))
             start = i + 1
     return found
