@@ -4,15 +4,16 @@ import logging
 import os
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from osler.engines.echoes import without_echoes
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import EngineError
 from osler.kernel.spans import TimeSpan
@@ -32,19 +33,6 @@ _PROMPT: Final = "Okay. Um, so, let's see. {}, and so on. Uh, all right. Well, l
 """What the decoder is told was said before each clip. Whisper goes on in the manner of its prompt: sentences with
 punctuation (turns are found by it) and hesitations. It says nothing about anybody: what of it is heard again in a pause
 and not recognised as an echo does no harm. A bare list of words is worse: Whisper reads the list into pauses."""
-
-_NO_TIME: Final = 0.03
-"""Seconds; the alignment gives a word of an echo no time, since the pause was all spent on its first word. Of 7,180
-words without a prompt, 11 had so little time, no two of them together."""
-
-_NEVER_SAID: Final = 0.01
-"""Probability below which a word is an echo by itself; one of those 7,180 words had less."""
-
-_HARDLY_SAID: Final = 0.35
-"""Probability below which the word before two words or more without time belongs to their echo."""
-
-_SENTENCE_NEVER_SAID: Final = 0.06
-"""Geometric mean of a sentence's probabilities below which it is an echo; no sentence without a prompt had less."""
 
 
 class WhisperTranscriber:
@@ -98,10 +86,10 @@ class WhisperTranscriber:
                 word_timestamps=True,
                 clip_timestamps=[edge for clip in condensed.clips for edge in (clip.start, clip.end)],
             )
-            heard = [word for segment in segments if _is_speech(segment) for word in segment.words or ()]
+            words = tuple(_words(segments, condensed))
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"Speech recognition failed ({type(error).__name__}).") from error
-        return Recognition(tuple(_words(heard, condensed)), language)
+        return Recognition(words, language)
 
     def _detect_language(self, samples: Samples) -> str:
         """Return the language (ISO 639-1) of the first 30 s."""
@@ -213,32 +201,14 @@ def _is_speech(segment: Any) -> bool:
     return bool(segment.avg_logprob >= -1.0 and not looping and segment.words)
 
 
-def _words(heard: Sequence[Any], condensed: Condensed) -> Iterable[HeardWord]:
-    for word in _without_echoes(heard):
-        text = word.word.strip()
+def _words(segments: Iterable[Any], condensed: Condensed) -> Iterable[HeardWord]:
+    heard = [
+        HeardWord(word.word.strip(), word.start, max(word.end, word.start), float(word.probability))
+        for segment in segments
+        if _is_speech(segment)
+        for word in segment.words or ()
+        if word.word.strip()
+    ]
+    for word in without_echoes(heard):
         start = condensed.original(word.start)
-        end = max(condensed.original(word.end, ends=True), start)
-        yield HeardWord(text, start, end, float(word.probability))
-
-
-def _without_echoes(heard: Sequence[Any]) -> Iterable[Any]:
-    """Leave out empty words and what the decoder read from its prompt, or made up, in a pause."""
-    words = [word for word in heard if word.word.strip()]
-    echo = [word.probability < _NEVER_SAID for word in words]
-    first = 0
-    for i, word in enumerate(words):
-        if i + 1 == len(words) or word.word.rstrip().endswith((".", "?", "!")):
-            likely = np.exp(np.mean([np.log(max(w.probability, 1e-6)) for w in words[first : i + 1]]))
-            if likely < _SENTENCE_NEVER_SAID:
-                echo[first : i + 1] = [True] * (i + 1 - first)
-            first = i + 1
-    for timeless, run in groupby(range(len(words)), key=lambda i: words[i].end - words[i].start <= _NO_TIME):
-        if timeless:
-            places = list(run)
-            before = places[0] - 1
-            if len(places) > 1 and before >= 0 and words[before].probability < _HARDLY_SAID:
-                echo[before] = True
-            if len(places) > 1 or (before >= 0 and echo[before]):
-                for place in places:
-                    echo[place] = True
-    return [word for word, drop in zip(words, echo, strict=True) if not drop]
+        yield replace(word, start=start, end=max(condensed.original(word.end, ends=True), start))
