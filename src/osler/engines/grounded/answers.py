@@ -54,7 +54,8 @@ def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
     if noun and noun.end() > 2:
         return _asked_noun(text[noun.end() :], yes, reference)
     inverted = re.match(
-        r"^(do|does|did|are|is|was|were|have|has|had|can|could|will) (you|your [\w -]+?|it|that|the [\w -]+?) (?=(?:ever|still|been|had|taking|have|get|\w+ing|\w+ed|\w+)\b)(.*)$",
+        r"^(do|does|did|are|is|was|were|have|has|had|can|could|will) "
+        r"(you|your [\w -]+?|it|that|the [\w -]+?) (?=\w)(.*)$",
         text, re.IGNORECASE,
     )  # fmt: skip
     if not inverted or inverted[2].lower() in {"it", "that"} or len(inverted[2].split()) > 3:
@@ -73,7 +74,11 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     noun = re.sub(r",? (?:or|and)? ?(?:any )?(?:other|else|things?|anything|symptoms? like that)\b.*$", "", noun)
     noun = re.sub(r"\bany ", "", noun)
     noun = re.sub(r"^(?:like|with|in|about) ", "", noun).strip(" ,?")
-    noun = re.sub(r"(?: (?:in|on|of|with|like|the|at|present|right now|for|to))+$", "", noun)
+    noun = re.sub(r"(?: (?:present|right now|lately|recently))+$", "", noun)
+    if re.search(r"(?:^| )(?:in|on|of|with|like|the|at|for|to|by|from)$", noun):
+        return None
+    if not yes and noun in load_lexicon().words("general_complaints"):
+        return None
     if (
         not noun
         or re.search(r"\b(?:you|i|me|we|that|what|question|questions|else|other|it|this)\b", noun, re.I)
@@ -127,7 +132,7 @@ def topic_answer(question: str, answer: str, reference: Reference, position: flo
     ``position`` is the share of the visit's words before the answer.
     """
     asked = spell(question)
-    text = tidy(answer)
+    text = _LED_IN.sub("", tidy(answer))
     words = text.split()
     if (
         not 1 <= len(words) <= 10
@@ -156,8 +161,12 @@ EARLY = 0.3
 """Up to this share of the visit's words a question without a subject asks about the complaint."""
 
 _NAMED = re.compile(
-    r"\b(?:the|your|this|that|any) (?:\w+ )??(?:pain|cough|headaches?|rash|swelling|fever|nausea|dizziness|bleeding|diarrhea|"
-    r"diarrhoea|vomiting|numbness|tingling|discharge|itching|symptoms?|lump|sore throat|shortness of breath|chest pain)\b",
+    r"\b(?:the|your|this|that|any) (?:\w+ )??(?:pain|cough|headaches?|rash|swelling|fever|nausea|dizziness"
+    r"|bleeding|diarrhea|diarrhoea|vomiting|numbness|tingling|discharge|itching|symptoms?|lump|shortness of breath)\b",
+    re.IGNORECASE,
+)
+_LED_IN = re.compile(
+    r"^(?:(?:it's|it has|it was|it is|that's|i think|i'd say|been|for|going on)\b,? ?)+",
     re.IGNORECASE,
 )
 _OWN_CLAUSE = re.compile(

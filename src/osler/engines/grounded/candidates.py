@@ -99,11 +99,14 @@ def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
         return True
     for other in others:
         near = 0 <= other.order - denial.order <= NEARBY and other.kind == STATED and not other.by_clinician
-        if near and not re.search(r"\b(?:not?|never|denies|without|n[o']t|cannot)\b|n't\b", other.text, re.IGNORECASE):
-            if denied & {w[:5] for w in re.findall(r"[a-z]{4,}", other.text.lower())}:
-                return True
+        if not near or _NEGATES.search(other.text):
+            continue
+        if denied & {w[:5] for w in re.findall(r"[a-z]{4,}", other.text.lower())}:
+            return True
     return False
 
+
+_NEGATES = re.compile(r"\b(?:not?|never|denies|without|cannot)\b|n't\b", re.IGNORECASE)
 
 _PLAIN = frozenset(
     w[:5]
@@ -174,7 +177,7 @@ def _extended(last: Candidate, utterance: Utterance, reference: Reference) -> Ca
 @cache
 def _antecedent() -> re.Pattern[str]:
     nouns = "|".join(load_lexicon().patterns("antecedents"))
-    sides = r"(?:(?:left|right|lower|upper|blood|acid|high|chest|back|knee|neck|abdominal|stomach|shoulder|low|sore|runny|kidney|joint|hip|ear|eye|throat|head|muscle) )*"
+    sides = rf"(?:(?:{'|'.join(load_lexicon().patterns('antecedent_modifiers'))}) )*"
     return re.compile(
         rf"\b(?P<head>your|my|the|a|an|that|this|some|any)\s+(?P<noun>{sides}(?:{nouns}))\b(?=\s*(?:[,.?]|$|is\b|was\b|are\b|were\b|has\b|have\b|had\b|in\b|on\b|at\b|when\b|for\b|since\b|today\b|now\b|that\b|going\b|been\b|and\b|or\b|started\b|feel\b|did\b|does\b|do\b|doing\b|coming\b|getting\b))",
         re.IGNORECASE,

@@ -68,16 +68,19 @@ def _said(finding: Finding) -> str:
 
 def _denials(findings: Sequence[Finding], transcript: Transcript) -> list[Line | None]:
     denied: dict[str, Finding] = {}
+    general = load_lexicon().words("general_complaints")
     affirmed = {f.concept for f in findings if not f.negated and f.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)}
     for finding in findings:
         plain = finding.temporality is Temporality.CURRENT and not finding.attributes.get("laterality")
         if not (finding.kind is FindingKind.SYMPTOM and finding.negated and plain) or finding.concept in affirmed:
             continue
+        if finding.concept in general:
+            continue
         alone = _line("ros", finish(f"the patient denies {finding.concept}"), [finding], 0.6)
         if alone is not None and is_grounded(alone) and not _answers_something_else(finding, transcript):
             denied.setdefault(finding.concept, finding)
     group = list(denied.values())
-    lines = []
+    lines: list[Line | None] = []
     for start in range(0, len(group), MOST_LISTED):
         part = group[start : start + MOST_LISTED]
         lines.append(_line("ros", finish(f"the patient denies {listed([f.concept for f in part])}"), part, 0.6))
@@ -102,13 +105,13 @@ def _answers_something_else(finding: Finding, transcript: Transcript) -> bool:
 
 _VITAL_NAMES = {
     "blood pressure": "Blood pressure", "heart rate": "Heart rate", "pulse": "Heart rate", "temperature": "Temperature",
-    "oxygen saturation": "Oxygen saturation", "respiratory rate": "Respiratory rate", "weight": "Weight", "height": "Height",
-    "body mass index": "BMI", "bmi": "BMI",
+    "oxygen saturation": "Oxygen saturation", "respiratory rate": "Respiratory rate", "weight": "Weight",
+    "height": "Height", "body mass index": "BMI", "bmi": "BMI",
 }  # fmt: skip
 
 
 def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
-    lines = []
+    lines: list[Line | None] = []
     seen: set[tuple[str, str]] = set()
     laboratory = load_lexicon().tables["laboratory"]
     for finding in findings:
@@ -124,7 +127,9 @@ def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
         between = "" if unit.startswith(("%", "°")) or not unit else " "
         name = _VITAL_NAMES.get(concept, finding.concept[:1].upper() + finding.concept[1:])
         said = finish(tidy(finding.text)) or ""
-        for text in (f"{name}: {value}{between}{unit}.", f"{name}: {value}.", said):
+        named = [f"{name}: {value}{between}{unit}.", f"{name}: {value}."]
+        sure = part == "vitals" or all(word in finding.text.lower() for word in concept.split())
+        for text in [*(named if sure else []), said]:
             line = _line(part, text, [finding], 0.93)
             if line is not None and is_grounded(line):
                 lines.append(line)
@@ -211,6 +216,38 @@ def compose_change(findings: Sequence[Finding], covered: Sequence[Evidence]) -> 
         if line is not None:
             lines.append(line)
     return lines
+
+
+def compose_symptoms(findings: Sequence[Finding], kept: Sequence[Line], enough: float) -> list[Line]:
+    """Return the patient's symptoms that no line of rank ``enough`` tells: a note may not be short of these."""
+    general = load_lexicon().words("general_complaints")
+    told = [line for line in kept if line.rank >= enough]
+    missing: dict[str, Finding] = {}
+    for finding in findings:
+        own = finding.experiencer is Experiencer.PATIENT and finding.temporality is Temporality.CURRENT
+        if finding.kind is not FindingKind.SYMPTOM or finding.negated or not own or finding.concept in general:
+            continue
+        here = finding.evidence[0]
+        if any(_tells(line, finding, here) for line in told) or finding.concept in missing:
+            continue
+        if any(f.concept == finding.concept and f.negated for f in findings):
+            continue
+        alone = _line("ros", f"The patient reports {finding.concept}.", [finding], enough + 0.08)
+        if alone is not None and is_grounded(alone):
+            missing[finding.concept] = finding
+    group = list(missing.values())
+    lines = []
+    for start in range(0, len(group), MOST_LISTED):
+        some = group[start : start + MOST_LISTED]
+        lines.append(_line("ros", f"The patient reports {listed([f.concept for f in some])}.", some, enough + 0.08))
+    return [line for line in lines if line is not None]
+
+
+def _tells(line: Line, finding: Finding, here: Evidence) -> bool:
+    text = line.text.lower()
+    if finding.concept in text or finding.text in text:
+        return True
+    return not line.composed and any(e.turn == here.turn and e.start <= here.start < e.end for e in line.evidence)
 
 
 EARLY = 0.25

@@ -12,11 +12,16 @@ FROM = 0.45
 """No plan is looked for before this share of the visit's words."""
 
 _NUMBERED = re.compile(
-    r"\b(?:first|second|third|fourth|fifth|next|last|final|1st|2nd|3rd|other)\b (?:problem|diagnosis|issue|concern|condition)s?(?: (?:is|of|for|here|would be|list))*[ ,:]*(?:is |of |for |with |regarding )*(?:the |your )*(?P<name>[a-z][\w '-]{2,60}?)(?=,|\.|$| (?:i|i'm|we|we're|let's|it|it's|so|which|is|i'd|i'll|that|you|and|what|continue|as)\b)",
+    r"\b(?:first|second|third|fourth|fifth|next|last|final|1st|2nd|3rd|other)\b "
+    r"(?:problem|diagnosis|issue|concern|condition)s?(?: (?:is|of|for|here|would be|list))*[ ,:]*"
+    r"(?:is |of |for |with |regarding )*(?:the |your )*(?P<name>[a-z][\w '-]{2,60}?)"
+    r"(?=,|\.|$| (?:i|i'm|we|we're|let's|it|it's|so|which|is|i'd|i'll|that|you|and|what|continue|as)\b)",
     re.IGNORECASE,
 )
 _TOPIC = re.compile(
-    r"^(?:(?:and|so|now|then|next) )*(?:for|as for|as far as|in terms of|regarding|with regards? to|with respect to|in regards? to|when it comes to|about|with|concerning) (?:the|your) (?P<name>[a-z][\w '-]{2,45}?)(?: (?:goes|problem))?(?=,|$| (?:i|i'm|we|we're|let's|it's|it|so|i'd|i'll|continue|what)\b)",
+    r"^(?:(?:and|so|now|then|next) )*(?:for|as for|as far as|in terms of|regarding|with regards? to|with respect to"
+    r"|in regards? to|when it comes to|about|with|concerning) (?:the|your) (?P<name>[a-z][\w '-]{2,45}?)"
+    r"(?: (?:goes|problem))?(?=,|$| (?:i|i'm|we|we're|let's|it's|it|so|i'd|i'll|continue|what)\b)",
     re.IGNORECASE,
 )
 _NAMED_NEXT = re.compile(

@@ -77,7 +77,8 @@ def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
 
 
 _ANSWERED_NO = re.compile(
-    r"^(?:(?:no|nope|nah|not really)\b[\s,.]*)+(?=(?:i|i'm|i've|my|it|it's|there|there's|we|but|other|that)\b)(?:but )?",
+    r"^(?:(?:no|nope|nah|not really)\b[\s,.]*)+"
+    r"(?=(?:i|i'm|i've|my|it|it's|there|there's|we|but|other|that)\b)(?:but )?",
     re.IGNORECASE,
 )
 
@@ -109,7 +110,8 @@ def _patient(text: str, reference: Reference) -> str | None:
     if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE) or re.match(r"(?:he|she|they)\b", text, re.I):
         return None
     if re.match(
-        r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$|i (?:don't|do not) \w+$|i (?:do|am|have|did|was|can|think so|know)$",
+        r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$|i (?:don't|do not) (?:think|care|believe|see|mind)$"
+        r"|i (?:do|am|have|did|was|can|think so|know)$",
         text,
         re.I,
     ):
@@ -234,7 +236,8 @@ _OBSERVED = re.compile(r"^(?:(?:on|for|in) (?:your |the )?[\w ,/-]*?exam(?:inati
 
 
 _ASKS_WITHIN = re.compile(
-    r"(?<!to )(?<!will )(?<!'ll )\b(?:do|did|are|have|were|can|could|would|does|don't|aren't|didn't|haven't) (?:you|your)\b",
+    r"(?<!to )(?<!will )(?<!'ll )"
+    r"\b(?:do|did|are|have|were|can|could|would|does|don't|aren't|didn't|haven't) (?:you|your)\b",
     re.IGNORECASE,
 )
 
@@ -273,12 +276,13 @@ def plan_of(text: str, reference: Reference) -> str | None:
     lexicon = load_lexicon()
     lead = ""
     head = re.match(
-        r"^((?:(?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )+)(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
+        r"^((?:(?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )+)"
+        r"(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
         text,
         re.I,
     )
     if head:
-        lead, text = head[1].strip(" ,"), text[head.end() :]
+        lead, text = re.sub(r".*, (?=for )", "", head[1].strip(" ,")), text[head.end() :]
     match = prefix_of("intentions").match(text)
     ordered = text.split(" ")[0].lower() in lexicon.words("orders")
     if not match and not ordered:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 from osler.engines.grounded.candidates import DENIED, STATED, Candidate
 
@@ -73,7 +74,7 @@ def features(candidate: Candidate) -> list[str]:
     words = terms(candidate.text)
     who = "c" if candidate.by_clinician else "p"
     found = {f"w {w}" for w in words}
-    found.update(f"b {a} {b}" for a, b in zip(words, words[1:], strict=False))
+    found.update(f"b {a} {b}" for a, b in pairwise(words))
     found.update((f"who {who}", f"kind {candidate.kind}", f"length {who}{min(len(words) // 3, 8)}"))
     found.add(f"place {who}{int(candidate.position * 10)}")
     asked = candidate.asked if candidate.kind == STATED else candidate.sources[0].text

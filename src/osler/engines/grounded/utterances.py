@@ -86,7 +86,9 @@ def _patterns() -> _Patterns:
         command=re.compile(rf"(?:{one_of('device_commands')})", re.IGNORECASE),
         tag=re.compile(r"[\s,.]*\b(?:okay|ok|alright|all right|you know)[\s?]*$", re.IGNORECASE),
         inverted=re.compile(
-            rf"(?:{lexicon.patterns('question_openings')[0]})\b|(?:what|how|why|when|where|who) (?:can|should|do|does|will|is|are|am|about|long|much|many)\b|(?:what|how|why|when|where|who)\b.*\?$",
+            rf"(?:{lexicon.patterns('question_openings')[0]})\b"
+            r"|(?:what|how|why|when|where|who) (?:can|should|do|does|will|is|are|am|about|long|much|many)\b"
+            r"|(?:what|how|why|when|where|who)\b.*\?$",
             re.IGNORECASE,
         ),
         opens_question=lexicon.words("opens_question"),

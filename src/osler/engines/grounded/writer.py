@@ -11,7 +11,15 @@ from itertools import pairwise
 from typing import Final
 
 from osler.engines.grounded.candidates import DENIED, Candidate, candidates
-from osler.engines.grounded.phrasing import Line, compose, compose_change, is_grounded, joined, reason_for_visit
+from osler.engines.grounded.phrasing import (
+    Line,
+    compose,
+    compose_change,
+    compose_symptoms,
+    is_grounded,
+    joined,
+    reason_for_visit,
+)
 from osler.engines.grounded.placement import part_of, plan_start, rank_of
 from osler.engines.grounded.problems import Problem, plan_problems
 from osler.engines.grounded.repetition import without_repetition
@@ -33,7 +41,7 @@ LEAST_RANK: Final = {
     VoiceStyle.DETAILED: 0.27,
     VoiceStyle.SUPER_DETAILED: 0.12,
 }
-"""The rank from which a style takes a sentence; GOLDILOCKS has the best ROUGE-1 in cross-validation on ACI-BENCH train."""
+"""The rank from which a style takes a sentence; GOLDILOCKS has the best cross-validated ROUGE-1 on ACI-BENCH train."""
 
 _STYLES: Final = (VoiceStyle.BRIEF, VoiceStyle.GOLDILOCKS, VoiceStyle.DETAILED, VoiceStyle.SUPER_DETAILED)
 
@@ -104,6 +112,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     for change in compose_change(findings, covered):
         if is_grounded(change):
             kept.append(change)
+    kept += compose_symptoms(findings, kept, LEAST_RANK[VoiceStyle.GOLDILOCKS])
     if reason is not None and is_grounded(reason):
         kept = [line for line in kept if line.part != "chief_complaint"] + [reason]
     least = LEAST_RANK[VoiceStyle.SUPER_DETAILED]
@@ -121,7 +130,7 @@ def _rests_on(finding: Finding, candidate: Candidate) -> bool:
 
 
 def _length(lines: Sequence[Line], style: VoiceStyle) -> int:
-    """Return how many of the ranked lines a style takes; each style takes more than the shorter one if there are more."""
+    """Return how many of the ranked lines a style takes: more than the shorter style, if there are more."""
     counts = [sum(line.rank >= LEAST_RANK[s] for line in lines) for s in _STYLES]
     for i, _ in enumerate(counts):
         least = 1 if i == 0 else counts[i - 1] + 1
@@ -199,7 +208,8 @@ def _telegraphic(text: str) -> str:
 def _past_heading(text: str, name: str) -> str:
     """Drop "For the migraines," under the heading "Migraines."."""
     match = re.match(
-        r"(?:For|As for|In terms of|Regarding|With|About)(?: the)? (?:[\w ]*problem,? (?:the )?|for the )?([\w' -]+?), (?=\w)",
+        r"(?:For|As for|In terms of|Regarding|With|About)(?: the)? (?:[\w ]*problem,? )?"
+        r"(?:for )?(?:the )?([\w' -]+?), (?=\w)",
         text,
     )
     if not name or match is None or not (name in match[1].lower() or match[1].lower() in name):

@@ -1,0 +1,175 @@
+"""What was said, as it is written: third person, statements, plans; and what is not written at all."""
+
+import pytest
+
+from osler.engines.grounded.answers import polarity, statement_of, topic_answer
+from osler.engines.grounded.candidates import candidates
+from osler.engines.grounded.rewriting import FEMALE, MALE, NEUTRAL, reference_of, rewrite
+from osler.engines.grounded.utterances import Utterance, utterances
+from osler.speech.model import CLINICIAN, PATIENT, Transcript, Turn
+
+
+def said(speaker: str, text: str) -> Utterance:
+    return Utterance(0, 0, len(text), text, speaker, 0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("speech", "written"),
+    [
+        ("i , i just feel out of sorts lately .", "The patient feels out of sorts lately."),
+        (
+            "Um, I've had, uh, some diarrhea for the last three days.",
+            "The patient has had some diarrhea for the last 3 days.",
+        ),
+        ("yeah , i do n't smoke", "The patient does not smoke."),
+        ("no , i did n't get the booster", "The patient did not get the booster."),
+        ("So I take lisinopril twenty milligrams every morning.", "The patient takes lisinopril 20 mg every morning."),
+        ("my back hurts when i sit down", "The patient's back hurts when they sit down."),
+    ],
+)
+def test_a_patient_is_written_in_the_third_person_past_the_hesitations(speech: str, written: str) -> None:
+    assert rewrite(said(PATIENT, speech), NEUTRAL) == written
+
+
+@pytest.mark.parametrize(
+    ("speech", "written"),
+    [
+        ("i'm gon na go ahead and increase your lasix to 80 mg", "Increase lasix to 80 mg."),
+        (
+            "So I'd like you to, um, check your blood pressure at home every day.",
+            "Check blood pressure at home every day.",
+        ),
+        ("let's go ahead and order a lipid panel , okay ?", "Order a lipid panel."),
+        (
+            "i want you to continue the metformin five hundred milligrams twice a day",
+            "Continue the metformin 500 mg twice a day.",
+        ),
+        ("i'm going to send you to physical therapy", "Refer to physical therapy."),
+    ],
+)
+def test_an_intention_becomes_an_imperative(speech: str, written: str) -> None:
+    assert rewrite(said(CLINICIAN, speech), NEUTRAL) == written
+
+
+@pytest.mark.parametrize(
+    ("speech", "written"),
+    [
+        ("i do n't appreciate any murmurs", "No murmurs."),
+        ("there is some tenderness over the right lower quadrant", "Tenderness over the right lower quadrant."),
+        ("okay your lungs are clear", "The lungs are clear."),
+        ("your blood pressure is one forty five over ninety two", "The blood pressure is 145/92."),
+        ("there are no masses on the right", "No masses on the right."),
+    ],
+)
+def test_an_examination_is_cut_to_its_finding(speech: str, written: str) -> None:
+    assert rewrite(said(CLINICIAN, speech), NEUTRAL) == written
+
+
+@pytest.mark.parametrize(
+    ("speaker", "speech"),
+    [
+        (CLINICIAN, "hey , dragon ? show me the blood pressure ."),
+        (CLINICIAN, "let me take a listen to your heart and lungs"),
+        (CLINICIAN, "it is"),
+        (CLINICIAN, "how are you ?"),
+        (CLINICIAN, "i love basketball"),
+        (PATIENT, "mm-hmm ."),
+        (PATIENT, "thank you so much doctor"),
+        (PATIENT, "i do ."),
+        (PATIENT, "of the pain"),
+        (PATIENT, "you got it"),
+    ],
+)
+def test_what_says_nothing_alone_is_not_written(speaker: str, speech: str) -> None:
+    assert rewrite(said(speaker, speech), NEUTRAL) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "written"),
+    [
+        ("Any fevers or chills?", "No.", "The patient denies fevers or chills."),
+        ("have you had any chest pain ?", "yeah , a little .", "The patient reports chest pain."),
+        ("Do you smoke?", "No, never.", "The patient does not smoke."),
+        ("are you staying hydrated ?", "yes .", "The patient is staying hydrated."),
+        (
+            "have you been traveling at all recently ?",
+            "uh , no .",
+            "The patient has not been traveling at all recently.",
+        ),
+    ],
+)
+def test_an_answered_question_becomes_a_statement(question: str, answer: str, written: str) -> None:
+    yes = polarity(answer)
+    assert yes is not None
+    assert statement_of(question, yes, NEUTRAL) == written
+
+
+def test_a_yes_to_one_of_several_is_no_statement_about_all() -> None:
+    assert statement_of("any fever , chills or cough ?", True, NEUTRAL) is None
+
+
+@pytest.mark.parametrize("answer", ["maybe", "i do have a cough", "well it depends", "three days"])
+def test_an_answer_that_is_neither_yes_nor_no_is_not_taken_for_one(answer: str) -> None:
+    assert polarity(answer) is None
+
+
+def test_a_short_answer_stands_behind_what_was_asked() -> None:
+    assert (
+        topic_answer("how long has this been going on for ?", "about three weeks", NEUTRAL)
+        == "Duration: about 3 weeks."
+    )
+    assert (
+        topic_answer("Where is the pain exactly?", "on the left side", NEUTRAL) == "Pain, location: on the left side."
+    )
+
+
+def test_a_short_answer_late_in_the_visit_needs_a_subject() -> None:
+    assert topic_answer("And for how long?", "seven years", NEUTRAL, position=0.8) is None
+
+
+@pytest.mark.parametrize(
+    ("speech", "reference"),
+    [
+        ("so john is a 61-year-old male with back pain", MALE),
+        ("Good morning, Mrs. Jones.", FEMALE),
+        ("How can I help you today?", NEUTRAL),
+        ("my sister is a 61-year-old female", NEUTRAL),
+    ],
+)
+def test_he_and_she_are_written_only_where_the_visit_says_so(speech: str, reference: object) -> None:
+    speaker = PATIENT if speech.startswith("my") else CLINICIAN
+    assert reference_of(Transcript((Turn(speaker, speech),))) == reference
+
+
+def test_utterances_lie_exactly_in_their_turns_and_do_not_overlap() -> None:
+    transcript = Transcript(
+        (
+            Turn(
+                CLINICIAN,
+                "hi , john . okay so your lungs are clear and your heart is regular now let's order a chest x-ray",
+            ),
+            Turn(PATIENT, "Um… I've had “pain” – since Monday. It's naïve, I know!"),
+        )
+    )
+    last: tuple[int, int] = (0, 0)
+    for utterance in utterances(transcript):
+        assert transcript.turns[utterance.turn].text[utterance.start : utterance.end] == utterance.text
+        assert (utterance.turn, utterance.start) >= last
+        last = (utterance.turn, utterance.end)
+
+
+def test_a_no_that_the_patient_takes_back_is_no_denial() -> None:
+    transcript = Transcript(
+        (Turn(CLINICIAN, "Any vomiting at all?"), Turn(PATIENT, "Uh, no."), Turn(PATIENT, "I vomited at the start."))
+    )
+    texts = [c.text for c in candidates(transcript, NEUTRAL)]
+    assert texts == ["The patient vomited at the start."]
+
+
+def test_an_it_is_written_only_with_what_it_stands_for() -> None:
+    asked = Transcript((Turn(CLINICIAN, "Where is the pain?"), Turn(PATIENT, "It comes and goes.")))
+    unknown = Transcript((Turn(CLINICIAN, "Tell me more."), Turn(PATIENT, "It comes and goes.")))
+    (resolved,) = candidates(asked, NEUTRAL)
+    assert (resolved.text, resolved.inferred) == ("The pain comes and goes.", True)
+    assert [s.turn for s in resolved.sources] == [0, 1]
+    assert candidates(unknown, NEUTRAL) == []
