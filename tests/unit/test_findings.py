@@ -291,6 +291,16 @@ EXCHANGES: dict[str, tuple[str, set[str], set[str]]] = {
         set(),
         {"follow_up follow-up"},
     ),
+    "what a relative was told is the relative's": (
+        "P: My mom was almost forty five when she was diagnosed with breast cancer.",
+        set(),
+        {"problem breast cancer", "past problem breast cancer"},
+    ),
+    "now tell me asks": (
+        "D: now tell me have you had any chest pain\nP: not really no chest pain",
+        {"not symptom chest pain"},
+        {"symptom chest pain"},
+    ),
     "small talk holds nothing": ("D: How was the weather up there?\nP: Oh, lovely, thanks.", set(), set()),
 }
 

@@ -62,7 +62,7 @@ def _grade(reading: Reading, mention: Mention, left: int, found: Attributes) -> 
         elif link[:1] == ["/"] or link == ["out", "of"]:
             of = numbers(reading.tokens[e:])
             if of and of[0].start == len(link[:1] if link[0] == "/" else link):
-                found.put("grade", f"{number.value}/{of[0].value}", s, e + of[0].end)
+                found.put("grade", f"{number.value}/{of[0].readings[-1][0]}", s, e + of[0].end)
     if "trace" in words[start : mention.start]:
         i = start + words[start : mention.start].index("trace")
         found.put("grade", "trace", i, i + 1)
@@ -205,7 +205,15 @@ def _is_side(words: Sequence[str], i: int) -> bool:
     before = words[i - 1] if i else ""
     after = words[i + 1] if i + 1 < len(words) else ""
     if words[i] == "right":
-        return before not in ("all", "that's", "'s") and after not in ("now", "?", "away", "there", "here", ".", "back")
+        return before not in ("all", "that's", "'s", "'re") and after not in (
+            "now",
+            "?",
+            "away",
+            "there",
+            "here",
+            ".",
+            "back",
+        )
     if words[i] == "left":
         return before not in ("i", "he", "she", "they", "we", "'ve", "have") and after not in ("the", "a", "me", "work")
     return True

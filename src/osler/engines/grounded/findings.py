@@ -59,6 +59,8 @@ _TAKING: Final = frozenset(
         "of",
     )
 )
+_POLAR: Final = frozenset(("any", "have", "had"))
+"""Words with which even "how about" asks whether: "how about any of those headaches?"."""
 _DEFINITE: Final = frozenset(("the", "your", "this", "that", "these", "those"))
 
 
@@ -287,7 +289,7 @@ def _presumed(reading: Reading, mention: Mention, start: int) -> bool:
     before = words[max(start, mention.start - 3) : mention.start]
     if not _DEFINITE.intersection(before[-2:]):
         return False
-    if _PRESUMING.intersection(words[start : start + 6]):
+    if _PRESUMING.intersection(words[start : start + 6]) and not _POLAR.intersection(words[start : mention.start]):
         return True
     if mention.term.kind is FindingKind.MEDICATION:
         return not _TAKING.intersection(words[start : mention.start])
