@@ -1,6 +1,5 @@
 """Marks the drugs, doses and numbers of a turn that a person should check against the audio. Nothing is replaced."""
 
-import functools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -8,10 +7,11 @@ from typing import Final
 from osler.speech.model import Mark, Word
 from osler.speech.number_grammar import DIGITS, NUMBER_WORDS
 from osler.speech.units import UnitKind, unit_at
-from osler.speech.vocabulary import bare, data_lines, is_drug, near_drug
+from osler.speech.vocabulary import bare, is_drug, sounds_like_drug
 
-DOUBTFUL: Final = 0.6
-"""Word probability below which a drug, dose or number is marked."""
+DOUBTFUL: Final = 0.7
+"""Word probability below which a drug, dose or number is marked. On 6,200 words of 14 synthetic visits heard by Whisper
+base, 29 % and more of the words below it were wrong, 3 % of those above 0.9."""
 
 _NUMBER = re.compile(r"\d")
 _SPELLED: Final = frozenset(NUMBER_WORDS) - frozenset(DIGITS)
@@ -20,8 +20,8 @@ _SPELLED: Final = frozenset(NUMBER_WORDS) - frozenset(DIGITS)
 def find_marks(words: Sequence[Word]) -> tuple[Mark, ...]:
     """Return the doubtful places of a turn in order, not overlapping.
 
-    ``drug``: a drug name heard with a probability below :data:`DOUBTFUL`, or a word that is no everyday word and nearly
-    a drug name, however sure the engine was. ``dose``: a number with a drug's unit after it. ``number``: any other.
+    ``drug``: a drug name heard with a probability below :data:`DOUBTFUL`, or a word that is nearly a drug name or ends
+    like one, however sure the engine was. ``dose``: a doubtful number with a drug's unit after it; ``number``: without.
     """
     found: list[Mark] = []
     skip = -1
@@ -38,14 +38,9 @@ def find_marks(words: Sequence[Word]) -> tuple[Mark, ...]:
         elif is_drug(word.text):
             if word.probability < DOUBTFUL:
                 found.append(_mark(words, i, i, "drug", word.probability))
-        elif bare(word.text) not in _everyday_words() and near_drug(word.text):
+        elif sounds_like_drug(word.text):
             found.append(_mark(words, i, i, "drug", word.probability))
     return tuple(found)
-
-
-@functools.cache
-def _everyday_words() -> frozenset[str]:
-    return frozenset(data_lines("everyday_words.txt"))
 
 
 def _dose_end(words: Sequence[Word], i: int) -> int:

@@ -81,6 +81,25 @@ def near_drug(token: str) -> str | None:
     return best[1] if best else None
 
 
+def sounds_like_drug(token: str) -> bool:
+    """Say whether a token is no known drug but looks like one: it is nearly one, or ends in a stem of drug names."""
+    name = bare(token)
+    if is_drug(name) or name in _everyday_words():
+        return False
+    stem = len(name) >= 6 and name.isalpha() and name.endswith(_drug_stems())
+    return stem or near_drug(name) is not None
+
+
+@functools.cache
+def _everyday_words() -> frozenset[str]:
+    return frozenset(data_lines("everyday_words.txt"))
+
+
+@functools.cache
+def _drug_stems() -> tuple[str, ...]:
+    return tuple(data_lines("drug_stems.txt"))
+
+
 def _distance(a: str, b: str, limit: int) -> int:
     """Levenshtein distance, or ``limit + 1`` as soon as it must be larger than ``limit``."""
     row = list(range(len(b) + 1))
