@@ -26,6 +26,9 @@ and not recognised as an echo does no harm. A bare list of words is worse: Whisp
 _LEAST_SPEECH: Final = 0.3
 """Seconds of speech that the rest of a clip must hold to be decoded once the decoder has stopped before its end."""
 
+_LEAST_PROMPTED: Final = 5.0
+"""Seconds that the decoder must be given for a prompt: in shorter pieces it goes on with the prompt instead."""
+
 
 class WhisperTranscriber:
     """A Whisper model in CTranslate2 form, read from a local folder.
@@ -76,8 +79,27 @@ class WhisperTranscriber:
 
     def _clip(self, condensed: Condensed, clip: TimeSpan, language: str, prompt: str | None) -> list[HeardWord]:
         """Return the words of one clip, in seconds of the condensed samples."""
+        regions = [r for r in condensed.regions if clip.start <= r.start < clip.end]
+        heard: list[HeardWord] = []
+        start = clip.start
+        while start == clip.start or _speech_left(regions, start) >= _LEAST_SPEECH:
+            rest = TimeSpan(start, clip.end)
+            told = prompt if rest.duration >= _LEAST_PROMPTED else None
+            words, end, sound = self._window(condensed, rest, regions, language, told)
+            if told and not sound:
+                words, end, _ = self._window(condensed, rest, regions, language, None)
+            heard += words
+            if end <= start + 0.1:
+                break
+            start = end
+        return heard
+
+    def _window(
+        self, condensed: Condensed, rest: TimeSpan, regions: Sequence[TimeSpan], language: str, prompt: str | None
+    ) -> tuple[list[HeardWord], float, bool]:
+        """Decode once from the start of ``rest``: the words, where the decoder stopped, and whether all was speech."""
         segments, _ = self._model.transcribe(
-            condensed.samples[round(clip.start * SAMPLE_RATE) : round(clip.end * SAMPLE_RATE)],
+            condensed.samples[round(rest.start * SAMPLE_RATE) : round(rest.end * SAMPLE_RATE)],
             language=language,
             beam_size=self._beam_size,
             temperature=[0.0],
@@ -85,20 +107,25 @@ class WhisperTranscriber:
             hotwords=prompt,
             word_timestamps=True,
         )
-        regions = [r for r in condensed.regions if clip.start <= r.start < clip.end]
         heard: list[HeardWord] = []
+        end, sound = rest.end, True
         for segment in segments:
+            if segment.seek > 0:
+                break
+            end = rest.start + segment.end
             if _is_speech(segment):
                 heard += [
-                    HeardWord(w.word.strip(), clip.start + w.start, clip.start + max(w.start, w.end), w.probability)
+                    HeardWord(w.word.strip(), rest.start + w.start, rest.start + max(w.start, w.end), w.probability)
                     for w in segment.words
                     if w.word.strip()
                 ]
-            # The segments come as they are decoded: ending here spares the decoder the silence at the end of the
-            # clip, which costs as much as speech and where it invents.
-            if _speech_left(regions, clip.start + segment.end) < _LEAST_SPEECH:
+            else:
+                sound = False
+            # Segments come as they are decoded: ending here spares the decoder the silence at the end of the clip,
+            # which costs as much as speech and where it invents.
+            if _speech_left(regions, end) < _LEAST_SPEECH:
                 break
-        return heard
+        return heard, end, sound
 
     def _detect_language(self, samples: Samples) -> str:
         """Return the language (ISO 639-1) of the first 30 s."""
