@@ -81,6 +81,11 @@ EXCHANGES: dict[str, tuple[str, set[str], set[str]]] = {
         set(),
         {"symptom rash", "not symptom rash"},
     ),
+    "a yes that names one of a list leaves the others open": (
+        "D: Body aches, joint pain?\nP: Uh, a bit of joint pain.",
+        {"symptom joint pain"},
+        {"symptom muscle pain", "not symptom muscle pain"},
+    ),
     "yeah, no denies": ("D: Any palpitations?\nP: Yeah, no, I haven't.", {"not symptom palpitations"}, set()),
     "no to a negative question denies": (
         "D: You haven't had any fevers?\nP: No.",

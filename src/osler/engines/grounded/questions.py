@@ -102,6 +102,9 @@ def denies(exchange: Exchange, mention: Mention) -> bool | None:
         agreeing = _leading(exchange.reply.words, exchange.start, _phrases("agreeing"))
         return True if agreeing and not phrases_in(rest[:8], _phrases("disagreeing")) else None
     alternatives = [m for m in exchange.asked if m.sentence == mention.sentence]
+    named = {term.concept for m in exchange.reply.mentions for term in m.terms}
+    if any(term.concept in named for other in alternatives for term in other.terms):
+        return None  # "body aches, joint pain?" "a bit of joint pain": what it does not name stays open
     if len(alternatives) > 1 and _offers_choice(exchange.question, mention.sentence):
         return None
     return False
