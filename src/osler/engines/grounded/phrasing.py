@@ -9,7 +9,7 @@ from osler.engines.grounded.rewriting import finish
 from osler.engines.grounded.wording import tidy
 from osler.notes.grounding import check
 from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality, Verdict
-from osler.speech.model import PATIENT, Transcript
+from osler.speech.model import CLINICIAN, PATIENT, Transcript
 
 MOST_LISTED = 6
 """Symptoms in one sentence of the review of systems."""
@@ -55,10 +55,15 @@ def is_grounded(line: Line) -> bool:
     return not check(line.text, [e.quote for e in line.evidence])
 
 
-def compose(findings: Sequence[Finding], transcript: Transcript) -> list[Line]:
-    """Return the composed sentences, in no particular order."""
+def compose(findings: Sequence[Finding], transcript: Transcript, plan_turn: int) -> list[Line]:
+    """Return the composed sentences, in no particular order; the plan is told from turn ``plan_turn`` on."""
     own = [f for f in findings if f.experiencer is Experiencer.PATIENT]
-    lines = [*_denials(own, transcript), *_vitals(own), *_medicines(own), *_allergies(own)]
+    lines = [
+        *_denials(own, transcript),
+        *_vitals(own, transcript),
+        *_medicines(own, transcript, plan_turn),
+        *_allergies(own),
+    ]
     return [line for line in lines if line is not None]
 
 
@@ -110,13 +115,14 @@ _VITAL_NAMES = {
 }  # fmt: skip
 
 
-def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
+def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | None]:
     lines: list[Line | None] = []
     seen: set[tuple[str, str]] = set()
     laboratory = load_lexicon().tables["laboratory"]
     for finding in findings:
         value = finding.attributes.get("value", "")
-        if finding.kind is not FindingKind.VITAL or finding.negated or not value:
+        measured = transcript.turns[finding.evidence[0].turn].speaker == CLINICIAN
+        if finding.kind is not FindingKind.VITAL or finding.negated or not value or not measured:
             continue
         concept = finding.concept.lower()
         if (concept, value) in seen or finding.temporality is not Temporality.CURRENT:
@@ -127,6 +133,8 @@ def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
         between = "" if unit.startswith(("%", "°")) or not unit else " "
         name = _VITAL_NAMES.get(concept, finding.concept[:1].upper() + finding.concept[1:])
         said = finish(tidy(finding.text)) or ""
+        if not any(word in said.lower() for word in laboratory):
+            said = ""
         named = [f"{name}: {value}{between}{unit}.", f"{name}: {value}."]
         sure = part == "vitals" or all(word in finding.text.lower() for word in concept.split())
         for text in [*(named if sure else []), said]:
@@ -137,7 +145,7 @@ def _vitals(findings: Sequence[Finding]) -> list[Line | None]:
     return lines
 
 
-def _medicines(findings: Sequence[Finding]) -> list[Line | None]:
+def _medicines(findings: Sequence[Finding], transcript: Transcript, plan_turn: int) -> list[Line | None]:
     best: dict[str, Finding] = {}
     for finding in findings:
         settled = finding.temporality is Temporality.CURRENT and not finding.negated
@@ -157,7 +165,9 @@ def _medicines(findings: Sequence[Finding]) -> list[Line | None]:
     }
     lines = []
     for finding in best.values():
-        if finding.concept not in changed:
+        where = finding.evidence[0].turn
+        planned = where >= plan_turn and transcript.turns[where].speaker != PATIENT
+        if finding.concept not in changed and not planned:
             lines.append(
                 _line(
                     "medications",

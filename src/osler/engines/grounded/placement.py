@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from osler.engines.grounded.candidates import Candidate
+from osler.engines.grounded.candidates import ANSWERED, STATED, Candidate
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.selection import CLINICIAN_SECTIONS, PATIENT_SECTIONS, SelectionModel
 from osler.engines.grounded.utterances import Utterance
@@ -28,10 +28,20 @@ WORTH: Final[Mapping[FindingKind, float]] = {
 MUST_RANK: Final = 0.7
 """Changes of medicines and allergies are in every note."""
 
-NO_PLAN_SAID: Final = 0.5
+ORDER_RANK, PLANS_FROM = 0.6, 0.4
+"""Orders, medicines and follow-up that the clinician names after this share of the words are in every note."""
+
+ANSWER_RANK: Final = 0.5
+"""Onset, place and severity that were asked for are in every note but the shortest."""
+
+OPENING, OPENING_WORTH = 0.15, 0.15
+"""Until this share of the words patients say why they came; that is worth this much more."""
+
+NO_PLAN_SAID: Final = 0.55
 """Where no plan is announced it is taken to begin at this share of the visit's words."""
 
 _PLAN: Final = frozenset({"assessment_plan", "instructions"})
+_ORDERED: Final = frozenset({FindingKind.ORDER, FindingKind.MEDICATION, FindingKind.FOLLOW_UP, FindingKind.PLAN})
 _CHANGES: Final = frozenset({"start", "stop", "increase", "decrease"})
 
 
@@ -52,6 +62,12 @@ def rank_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
         rank = max(rank, MUST_RANK)
     if candidate.by_clinician and load_lexicon().any_of("safety_net").search(candidate.text):
         rank = max(rank, MUST_RANK)
+    if candidate.by_clinician and any(f.kind in _ORDERED for f in about) and candidate.position > PLANS_FROM:
+        rank = max(rank, ORDER_RANK)
+    if candidate.kind == ANSWERED:
+        rank = max(rank, ANSWER_RANK)
+    if candidate.kind == STATED and not candidate.by_clinician and about and candidate.position < OPENING:
+        rank += OPENING_WORTH
     return round(min(rank, 0.94), 6)
 
 
@@ -75,7 +91,10 @@ def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
         return "assessment_plan"
     if lexicon.any_of("opinions").search(candidate.text) and candidate.position > 0.25:
         return "assessment_plan"
-    if lexicon.any_of("reported").search(candidate.sources[-1].text) and candidate.position < plan_from:
+    said = candidate.sources[-1].text
+    if lexicon.any_of("told").search(said) or (
+        lexicon.any_of("reported").search(said) and candidate.position < plan_from
+    ):
         return "hpi"
     if candidate.position >= plan_from:
         return model.section(candidate, CLINICIAN_SECTIONS - {"hpi", "history", "medications", "vitals"})

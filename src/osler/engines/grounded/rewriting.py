@@ -89,7 +89,7 @@ def finish(text: str) -> str | None:
     text = re.sub(r"\bi\b", "I", text)
     text = re.sub(r"\b(has|have) got (?=a|an|the|some|no)\b", r"\1 ", text)
     text = re.sub(r"\s+([,.?!;:])", r"\1", text)
-    if len(text.split()) < 2 or _EMPTY.match(text) or _GIVEN_UP.match(text):
+    if '"' in text or len(text.split()) < 2 or _EMPTY.match(text) or _GIVEN_UP.match(text):
         return None
     return text[0].upper() + text[1:] + "."
 
@@ -110,7 +110,8 @@ def _patient(text: str, reference: Reference) -> str | None:
     if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE) or re.match(r"(?:he|she|they)\b", text, re.I):
         return None
     if re.match(
-        r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$|i (?:don't|do not) (?:think|care|believe|see|mind)$"
+        r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$"
+        r"|i (?:don't|do not) (?:think|care|believe|see|mind)$"
         r"|i (?:do|am|have|did|was|can|think so|know)$",
         text,
         re.I,
@@ -247,6 +248,8 @@ def statement(text: str, reference: Reference) -> str | None:
     lexicon = load_lexicon()
     for pattern, replacement in lexicon.rules("told_frames"):
         text = pattern.sub(replacement, text)
+    if matches_any("dangling").search(text):
+        return None
     if _ASKS_WITHIN.search(text) or matches_any("own_life").search(text):
         return None
     plan = plan_of(text, reference)
@@ -276,7 +279,8 @@ def plan_of(text: str, reference: Reference) -> str | None:
     lexicon = load_lexicon()
     lead = ""
     head = re.match(
-        r"^((?:(?:for|with|as for|in terms of|regarding) (?:your|the) [^,]{3,60}?,? )+)"
+        r"^((?:(?:for|with|as for|in terms of|regarding|from) "
+        r"(?:your|the|an|a) [^,]{3,60}?,? (?:(?:your|the) [^,]{3,40}, )?)+)"
         r"(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
         text,
         re.I,
@@ -284,7 +288,7 @@ def plan_of(text: str, reference: Reference) -> str | None:
     if head:
         lead, text = re.sub(r".*, (?=for )", "", head[1].strip(" ,")), text[head.end() :]
     match = prefix_of("intentions").match(text)
-    ordered = text.split(" ")[0].lower() in lexicon.words("orders")
+    ordered = text.split(" ")[0].lower() in lexicon.words("orders") or prefix_of("order_openings").match(text)
     if not match and not ordered:
         return None
     rest = text[match.end() :] if match else text

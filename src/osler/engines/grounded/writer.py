@@ -20,7 +20,7 @@ from osler.engines.grounded.phrasing import (
     joined,
     reason_for_visit,
 )
-from osler.engines.grounded.placement import part_of, plan_start, rank_of
+from osler.engines.grounded.placement import MUST_RANK, part_of, plan_start, rank_of
 from osler.engines.grounded.problems import Problem, plan_problems
 from osler.engines.grounded.repetition import without_repetition
 from osler.engines.grounded.rewriting import NEUTRAL, Reference, reference_of
@@ -36,9 +36,9 @@ from osler.speech.model import Transcript
 VERSION: Final = "1"
 
 LEAST_RANK: Final = {
-    VoiceStyle.BRIEF: 0.62,
-    VoiceStyle.GOLDILOCKS: 0.42,
-    VoiceStyle.DETAILED: 0.27,
+    VoiceStyle.BRIEF: 0.58,
+    VoiceStyle.GOLDILOCKS: 0.34,
+    VoiceStyle.DETAILED: 0.22,
     VoiceStyle.SUPER_DETAILED: 0.12,
 }
 """The rank from which a style takes a sentence; GOLDILOCKS has the best cross-validated ROUGE-1 on ACI-BENCH train."""
@@ -82,7 +82,7 @@ class GroundedNoteWriter:
             for part in section.parts:
                 inside += in_order([line for line in kept if line.part == part], problems, part)
             if inside:
-                sections.append(Section(section.heading, tuple(_sentences(inside, reference))))
+                sections.append(Section(section.heading, tuple(_sentences(inside, reference, voice_style))))
         return Note(tuple(sections), template.name, voice_style, self.record)
 
 
@@ -90,7 +90,9 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     """Return every grounded sentence that the visit gives, the ones that matter most first, none said twice."""
     model = load_model()
     stated: list[Line] = []
-    plan_from = plan_start(utterances(transcript))
+    said = utterances(transcript)
+    plan_from = plan_start(said)
+    plan_turn = next((u.turn for u in said if u.position >= plan_from), len(transcript.turns))
     for candidate in candidates(transcript, reference):
         about = [f for f in findings if _rests_on(f, candidate)]
         stated.append(
@@ -104,7 +106,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
                 denies=candidate.kind == DENIED,
             )
         )
-    composed = compose(findings, transcript)
+    composed = compose(findings, transcript, plan_turn)
     reason = reason_for_visit(findings, transcript)
     grounded = [line for line in [*composed, *stated] if is_grounded(line)]
     kept = without_repetition(grounded)
@@ -130,12 +132,17 @@ def _rests_on(finding: Finding, candidate: Candidate) -> bool:
 
 
 def _length(lines: Sequence[Line], style: VoiceStyle) -> int:
-    """Return how many of the ranked lines a style takes: more than the shorter style, if there are more."""
-    counts = [sum(line.rank >= LEAST_RANK[s] for line in lines) for s in _STYLES]
-    for i, _ in enumerate(counts):
-        least = 1 if i == 0 else counts[i - 1] + 1
-        most = len(lines) - (len(counts) - 1 - i)
-        counts[i] = max(1, min(max(counts[i], least), max(most, least), len(lines)))
+    """Return how many of the ranked lines a style takes.
+
+    Each takes more than the shorter one, or as many and writes them out in more words: "The patient denies fever."
+    Only a visit of a few sentences that no note may lack gives two styles the same words.
+    """
+    needed = sum(line.rank >= MUST_RANK for line in lines)
+    counts = [max(1, sum(line.rank >= LEAST_RANK[s] for line in lines)) for s in _STYLES]
+    for i in reversed(range(len(counts) - 1)):
+        least = min(counts[i + 1], max(1, counts[i + 1] - 1))
+        wordier = i > 0 and any(_subject_left_out(line) for line in lines[: counts[i]])
+        counts[i] = max(needed, min(counts[i], counts[i + 1] if wordier else least))
     return counts[_STYLES.index(style)]
 
 
@@ -172,17 +179,19 @@ def in_order(lines: Sequence[Line], problems: Sequence[Line], part: str) -> list
     ]
 
 
-def _sentences(lines: Sequence[Line], reference: Reference) -> list[Sentence]:
+def _sentences(lines: Sequence[Line], reference: Reference, style: VoiceStyle) -> list[Sentence]:
     """Write the lines down; "The patient" becomes he or she after a sentence about the patient, where that is known."""
     written: list[Sentence] = []
+    subject = _SUBJECT.get(style, "")
     name = ""
     for line in lines:
         text = line.text
         if line.is_problem:
             name = text.rstrip(".").lower()
         text = _past_heading(text, name)
-        if line.part in _TELEGRAPHIC:
-            text = _telegraphic(text)
+        if _subject_left_out(line):
+            text = f"{subject}{text.removeprefix('The patient ')}"
+            text = f"{text[:1].upper()}{text[1:]}"
         previous = written[-1].text if written else ""
         if (
             not reference.plural
@@ -198,11 +207,13 @@ _TELEGRAPHIC: Final = frozenset({"ros", "medications", "allergies", "social", "f
 """Parts that leave the subject out: "Denies fever." """
 
 
-def _telegraphic(text: str) -> str:
-    match = re.match(
-        r"The patient (denies|reports|takes|smokes|drinks|works|lives|does not|has never|is taking)\b", text
-    )
-    return text if match is None else f"{match[1][:1].upper()}{match[1][1:]}{text[match.end() :]}"
+_SUBJECT: Final = {VoiceStyle.DETAILED: "patient ", VoiceStyle.SUPER_DETAILED: "the patient "}
+"""What stands for "The patient" there in the longer styles; the shorter ones leave it out."""
+
+
+def _subject_left_out(line: Line) -> bool:
+    verbs = r"(?:denies|reports|takes|smokes|drinks|works|lives|does not|has never|is taking)"
+    return line.part in _TELEGRAPHIC and re.match(rf"The patient {verbs}\b", line.text) is not None
 
 
 def _past_heading(text: str, name: str) -> str:
