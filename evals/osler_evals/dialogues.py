@@ -54,6 +54,11 @@ def read_dialogues(data: Path) -> list[Dialogue]:
     return [*_aci(data / "aci-bench"), *_mts(data / "mts-dialog"), *_osce(data / "osce"), *_primock(data / "primock57")]
 
 
+def notes(data: Path) -> list[str]:
+    """Return the full notes of the training part of aci-bench: how clinicians dictate."""
+    return [row["note"] for row in _rows(data / "aci-bench" / "train.csv")]
+
+
 def _role(label: str) -> str:
     label = label.lower()
     if label.startswith(("guest_clin", "doctor_2", "docotr_2")):

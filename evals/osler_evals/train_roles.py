@@ -8,6 +8,7 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from osler.speech.roles import LinearModel, change_features, parse_models, sentence_features, sentences_of
-from osler_evals.dialogues import CLINICIAN, RELATIVE, Dialogue, read_dialogues
+from osler_evals.dialogues import CLINICIAN, RELATIVE, Dialogue, notes, read_dialogues
 
 HEADER = """\
 # Language models of speaker roles and of turn changes: logistic regressions, written by osler_evals.train_roles.
@@ -26,8 +27,13 @@ HEADER = """\
 #   MTS-Dialog: Ben Abacha et al. 2023, EACL, doi:10.18653/v1/2023.eacl-main.168
 #   OSCE interviews: Fareez et al. 2022, Scientific Data 9:313, doi:10.1038/s41597-022-01423-1
 #   PriMock57: Papadopoulos Korfiatis et al. 2022, ACL, doi:10.18653/v1/2022.acl-short.65
+# and from phrases of the examination written for Osler (Apache-2.0).
 # Licence of this file: CC BY 4.0.
 """
+
+PHRASE_WEIGHT = 3.0
+DICTATION_WEIGHT = 0.2
+"""Weights of the added sentences where a sentence of a dialogue weighs 1; set on the held-out dialogues."""
 
 Example = tuple[list[str], int, float]  # features, label, weight
 
@@ -48,6 +54,19 @@ def role_examples(dialogues: Sequence[Dialogue], positive: str, negative: Sequen
                 examples.append((sentence_features(words), label, 0.75))
                 examples.append((sentence_features(_bare(words)), label, 0.25))
     return examples
+
+
+def written_examples(data: Path) -> list[Example]:
+    """Make clinician sentences (1) of phrases of the examination and, lightly, of notes as clinicians dictate them."""
+    phrases = resources.files("osler_evals").joinpath("data/examination_phrases.txt").read_text("utf-8").splitlines()
+    said = [(phrase.split(), PHRASE_WEIGHT) for phrase in phrases if phrase and not phrase.startswith("#")]
+    for note in notes(data):
+        said += [(words, DICTATION_WEIGHT) for words in sentences_of(" ".join(note.split()))]
+    return [(features, 1, weight / 2) for words, weight in said for features in _both_ways(words)]
+
+
+def _both_ways(words: Sequence[str]) -> list[list[str]]:
+    return [sentence_features(words), sentence_features(_bare(words))]
 
 
 def change_examples(dialogues: Sequence[Dialogue]) -> list[Example]:
@@ -109,9 +128,8 @@ def main() -> None:
     unseen = [d for d in dialogues if d.held_out]
     text = HEADER
     everyone = ("patient", RELATIVE)
-    text += written(
-        "role", train(role_examples(seen, CLINICIAN, everyone), strength=0.3, keep=11000, minimum=4, balanced=True)
-    )
+    role = role_examples(seen, CLINICIAN, everyone) + written_examples(arguments.data)
+    text += written("role", train(role, strength=0.3, keep=11000, minimum=4, balanced=True))
     text += written(
         "relative",
         train(role_examples(seen, RELATIVE, ("patient",)), strength=0.3, keep=1500, minimum=4, balanced=True),

@@ -144,8 +144,9 @@ def change_log_odds(before: Sequence[str], after: Sequence[str]) -> float:
 EVIDENCE_CAP: Final = 5.0
 """Largest log-odds that one sentence may add for or against a role: no single phrase decides."""
 
-CONFIDENCE_SCALE: Final = 0.15
-"""Turns margins of summed log-odds into log-odds of a right role: sentences of one visit are not independent."""
+CONFIDENCE_SCALE: Final = 0.5
+"""Turns margins of summed log-odds into log-odds of a right role: sentences of one visit are not independent. On
+openings of 2 to 40 turns of 153 held-out dialogues the log loss is lowest from 0.5 to 1; the careful end is taken."""
 
 
 def role_evidence(words: Sequence[str]) -> NDArray[np.float64]:
@@ -165,9 +166,9 @@ def role_evidence(words: Sequence[str]) -> NDArray[np.float64]:
     )
 
 
-NO_PATIENT: Final = -3.0
+NO_PATIENT: Final = -2.0
 """Log prior of a visit in which the patient does not speak (a parent answers for a small child). Of 61 training
-dialogues the summed evidence for a companion lies below 1 for every patient, above 3 for 34 of 37 companions."""
+dialogues the summed evidence for a companion lies below 1 for every patient, at 2 or above for 36 of 37 companions."""
 
 SOLE_CLINICIAN: Final = 3.0
 """Log prior that a single voice is the clinician who dictates."""
