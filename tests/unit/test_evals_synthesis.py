@@ -40,7 +40,7 @@ def collections(tmp_path: Path) -> Path:
         table = f'dataset,encounter_id,dialogue,note\naci,{part},"[doctor] hi .\n[patient] i fell .",x\n'
         (tmp_path / "aci-bench" / f"{part}.csv").write_text(table)
     for part in ("Training", "Validation"):
-        talk = "Doctor: Hi.\nGuest_family: He fell.\nPatient: I did.\nDoctor_2: Ok."
+        talk = "Doctor: Hi.\nGuest_family: He fell.\nPatient: I did.\nDoctor_2: Yes."
         table = f'ID,section_header,section_text,dialogue\n3,X,x,"{talk}"\n'
         (tmp_path / "mts-dialog" / f"MTS-Dialog-{part}Set.csv").write_text(table)
     for name in ("A1", "A2"):
@@ -60,7 +60,7 @@ def collections(tmp_path: Path) -> Path:
         (
             "mts-dialog",
             "Validation-3",
-            [(CLINICIAN, "Hi."), ("other 1", "He fell."), (PATIENT, "I did."), ("other 2", "Ok.")],
+            [(CLINICIAN, "Hi."), ("other 1", "He fell."), (PATIENT, "I did."), ("other 2", "Yes.")],
         ),
         ("osce", "A1", [(CLINICIAN, "Any pain?"), (PATIENT, "No.")]),
         ("primock57", "day3_consultation06", [(CLINICIAN, "Hello you.")]),
