@@ -26,6 +26,7 @@ CLINICAL = {
     "a hundred and twenty over eighty": "120/80",
     "one hundred twenty over eighty ninety eight percent": "120/80 98%",
     "one oh five over seventy": "105/70",
+    "one sixty over a hundred": "160/100",
     "145 over 92 today": "145/92 today",
     "120 over eighty millimeters of mercury": "120/80 mmHg",
     "strength is five over five": "strength is 5/5",
@@ -37,6 +38,7 @@ CLINICAL = {
     "twenty five micrograms": "25 mcg",
     "one milligram": "1 mg",
     "two fifty milligrams": "250 mg",
+    "fifteen hundred milligrams": "1500 mg",
     "point five milligrams": "0.5 mg",
     "zero point one two five milligrams": "0.125 mg",
     "ten units of insulin": "10 units of insulin",
@@ -64,6 +66,7 @@ CLINICAL = {
     # ages, durations, ranges, dates, codes
     "a fifty-year-old man": "a 50-year-old man",
     "five to seven days": "5 to 7 days",
+    "one thirty over five minutes": "one thirty over 5 minutes",
     "six months ago": "6 months ago",
     "nine or ten": "9 or 10",
     "every four to six hours": "every 4 to 6 hours",
@@ -109,6 +112,8 @@ AS_HEARD = [
     "a few milligrams",
     "98.6 and 140/90 and L4-L5 and A1c",
     "five five milligrams",
+    "thirty five hundred milligram tablets",
+    "one thirty over a week",
 ]
 
 

@@ -207,7 +207,7 @@ class _Segment:
         match reading.shape:
             case Shape.CARDINAL:
                 between = before == "between" and "&" in self.symbols[start:end] and after not in ("and", "to")
-                return not between
+                return not between and not self._may_be_pieces(start, end, unit)
             case Shape.DECIMAL:
                 return not (before == "at" and self.low[start : start + 2] == ["one", "point"])
             case Shape.BARE_POINT:
@@ -218,6 +218,13 @@ class _Segment:
                 return self._colloquial_is_meant(start, end, before, after, unit)
             case Shape.DIGIT_STRING:
                 return True
+
+    def _may_be_pieces(self, start: int, end: int, unit: Unit | None) -> bool:
+        """Say whether "thirty five hundred milligram" may be thirty pieces of 500 mg: the unit is singular."""
+        adjective = (
+            unit is not None and unit.kind is UnitKind.DOSE and self.low[end].endswith(("gram", "gramme", "unit"))
+        )
+        return adjective and re.match("(?:yu?|t)h", self.symbols[start:end]) is not None
 
     def _runs_into_an_ordinal(self, end: int) -> bool:
         """Say whether an ordinal follows: "one hundred (and) fifth", "twenty first" are no cardinals."""
@@ -237,7 +244,7 @@ class _Segment:
 
     def _colloquial_is_meant(self, start: int, end: int, before: str, after: str, unit: Unit | None) -> bool:
         """ "One forty five" is 145 in a blood pressure, with a measure, or after a word that announces a value."""
-        if after == "over" and end + 1 < len(self.symbols) and self.symbols[end + 1] in "uztyad":
+        if after == "over" and self._is_diastolic(end + 1):
             return True
         if unit is not None and unit.kind is UnitKind.MEASURE:
             return True
@@ -249,6 +256,15 @@ class _Segment:
             and before not in CUES["clock"]
             and any(w in CUES["value"] for w in self.low[max(0, start - 5) : start])
         )
+
+    def _is_diastolic(self, start: int) -> bool:
+        """Say whether the lower value of a blood pressure begins at ``start``."""
+        span = next_run(self.symbols, start)
+        lower = self._read_run(*span) if span and span[0] == start else []
+        if not lower or lower[0].reading is None:
+            return False
+        unit = unit_at(self.low[lower[0].end :])
+        return 20 <= lower[0].reading.value <= 200 and (unit is None or unit.written == "mmHg")
 
     def _ratio(self, number: _Edit, following: _Edit | None) -> _Edit | None:
         """Join "145 over 92", "five over five" and "20 over 40" where they are a pressure, a strength or an acuity."""
