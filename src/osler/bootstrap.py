@@ -32,9 +32,18 @@ def speech_service(model: str = "base") -> "SpeechService":
     name = f"whisper-{model}"
     return SpeechService(
         detector=SileroSpeechDetector(),
-        transcriber=WhisperTranscriber(store.locate(name), label=f"faster-whisper/{model}"),
-        encoder=Ge2eSpeakerEncoder(store.locate("ge2e") / "pretrained.pt"),
+        transcriber=WhisperTranscriber(
+            store.locate(name), label=f"faster-whisper/{model}", digest=_digest(store, name, "model.bin")
+        ),
+        encoder=Ge2eSpeakerEncoder(
+            store.locate("ge2e") / "pretrained.pt", digest=_digest(store, "ge2e", "pretrained.pt")
+        ),
     )
+
+
+def _digest(store: "WeightsStore", name: str, path: str) -> str:
+    """Return the SHA-256 that the lock file gives a file, to be stored with what it made; empty if it names none."""
+    return next((file.sha256 for file in store.entry(name).files if file.path == path), "")
 
 
 @cache

@@ -22,7 +22,6 @@ _PROMPT: Final = "Okay. Um, so, let's see. {}, and so on. Uh, all right. Well, l
 punctuation (turns are found by it) and hesitations. It says nothing about anybody: what of it is heard again in a pause
 and not recognised as an echo does no harm. A bare list of words is worse: Whisper reads the list into pauses."""
 
-
 _LEAST_SPEECH: Final = 0.3
 """Seconds of speech that the rest of a clip must hold to be decoded once the decoder has stopped before its end."""
 
@@ -59,6 +58,7 @@ class WhisperTranscriber:
                 "beam_size": self._beam_size,
                 "temperature": 0.0,
                 "condition_on_previous_text": False,
+                "prompt": "talk with vocabulary, English only",
             },
         )
 
