@@ -142,6 +142,17 @@ def test_words_of_which_sound_says_nothing_get_a_uniform_row() -> None:
     assert alone.tolist() == [[0.0]]
 
 
+def test_a_block_too_short_for_windows_does_not_disturb_the_others() -> None:
+    turns = [(i * 3.0, i * 3.0 + 2.6, (150.0, 250.0)[i % 2]) for i in range(10)]
+    long = Block(0.0, conversation(turns, 30), tuple(TimeSpan(a, b) for a, b, _ in turns))
+    short = Block(30.0, conversation([(0.1, 0.2, 150.0)], 1), (TimeSpan(0.1, 0.2),))
+    voices = [hear_voices(block, PitchEncoder()) for block in (long, short)]
+    words = [HeardWord("first", 0.2, 0.6, 0.9), HeardWord("last", 30.1, 30.2, 0.9)]
+    affinity = word_affinity(words, voices, find_speakers(voices))
+    assert affinity.shape == (2, 2)
+    assert affinity[0].max() > np.log(0.9) and affinity[1] == pytest.approx(np.log([0.5, 0.5]))
+
+
 REGIONS = [TimeSpan(1.0, 2.0), TimeSpan(2.5, 4.0), TimeSpan(8.0, 9.0)]
 
 

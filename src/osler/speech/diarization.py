@@ -93,8 +93,11 @@ def word_affinity(words: Sequence[HeardWord], voices: Sequence[Voices], centroid
     affinity = np.full((len(words), k), -np.log(k), np.float32)
     if k == 1:
         return affinity
-    spans = np.concatenate([v.score_spans for v in voices])
-    cosines = np.concatenate([v.score_embeddings for v in voices]) @ centroids.T
+    heard = [v for v in voices if len(v.score_spans)]
+    if not heard:
+        return affinity
+    spans = np.concatenate([v.score_spans for v in heard])
+    cosines = np.concatenate([v.score_embeddings for v in heard]) @ centroids.T
     apart = 1 - centroids @ centroids.T
     scale = _SHARPNESS / max(float(apart[np.triu_indices(k, 1)].min()), 0.1)
     for i, word in enumerate(words):
