@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pipeline": ROOMS,
     "config": (),
     "bootstrap": (*ROOMS, *ADAPTERS, "config"),
+    "__main__": ("cli",),
     "cli": (*ROOMS, "pipeline", "weights", "bootstrap", "config"),
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,6 @@ def test_content_counts_and_not_the_extension(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_breaks_off_is_written_up_as_far_as_it_goes(tmp_path: Path) -> None:
-    voice = noise(1, 0.0)
     import av
 
     with av.open(str(SAMPLE)) as container:
@@ -98,7 +98,7 @@ def test_a_recording_that_breaks_off_is_written_up_as_far_as_it_goes(tmp_path: P
     assert written.incomplete and written.turns
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[Path], object], int]] = {
     "random bytes": (lambda p: p.write_bytes(np.random.default_rng(1).bytes(50_000)), 11),
     "an image": (lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2_000)), 11),
     "no bytes": (lambda p: p.write_bytes(b""), 12),
