@@ -88,6 +88,9 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     if not yes and re.match(r"(?:no|not)\b", noun):
         return None
     noun = re.sub(r"\byour\b", reference.possessive, noun, flags=re.I)
+    noun = re.sub(
+        r"\byourself\b", {"he": "himself", "she": "herself"}.get(reference.subject, "themselves"), noun, flags=re.I
+    )
     several = re.search(r"\bor\b|,", noun)
     if yes and several:
         return None
@@ -143,7 +146,7 @@ def topic_answer(question: str, answer: str, reference: Reference, position: flo
     for topic in load_lexicon().tables["topics"]:
         if not re.search(rf"\b(?:{topic['asks']})", asked, re.IGNORECASE):
             continue
-        if _OWN_CLAUSE.match(text):
+        if _OWN_CLAUSE.match(text) or re.fullmatch(r"(?:this|that|here|there)(?: one| side)?", text, re.IGNORECASE):
             return None
         label = topic["label"]
         if topic.get("of_complaint"):

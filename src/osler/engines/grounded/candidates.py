@@ -10,7 +10,7 @@ from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.rewriting import Reference, rewrite
 from osler.engines.grounded.utterances import Utterance, utterances
 from osler.notes.medicines import medicine_names
-from osler.speech.model import Transcript
+from osler.speech.model import PATIENT, Transcript
 
 STATED, CONFIRMED, DENIED, ANSWERED = "stated", "confirmed", "denied", "answered"
 
@@ -218,6 +218,8 @@ def _with_medicine(text: str, question: Utterance) -> tuple[str | None, Utteranc
     if not _TAKES_IT.search(text):
         return text, None
     named = sorted({n for n in medicine_names() if re.search(rf"\b{re.escape(n)}\b", question.text, re.IGNORECASE)})
+    if not named and re.search(r"\b(?:medications?|medicines?|tablets?|pills?)\b", question.text, re.IGNORECASE):
+        return _TAKES_IT.sub(r"\1 the medication", text), question
     if len(named) != 1:
         return None, None
     return _TAKES_IT.sub(rf"\1 {named[0]}", text), question
@@ -235,8 +237,25 @@ def _is_clause(text: str) -> bool:
 
 def _answer(question: Utterance, reply: Utterance, reference: Reference) -> Candidate | None:
     yes = polarity(reply.text)
+    asked = question.text if reply.speaker == PATIENT else _asked_of_another(question.text)
     if yes is None:
         text, kind = topic_answer(question.text, reply.text, reference, reply.position), ANSWERED
     else:
-        text, kind = statement_of(question.text, yes, reference), CONFIRMED if yes else DENIED
+        text, kind = statement_of(asked, yes, reference), CONFIRMED if yes else DENIED
+    if text is not None and kind == CONFIRMED:
+        told = _MEASURE.search(reply.text)
+        text = f"{text.removesuffix('.')}, {told[1].strip()}." if told else text
     return Candidate(text, (question, reply), kind) if text is not None else None
+
+
+_MEASURE = re.compile(r"^(?:yes|yeah|yep)\W+(\d[\w .]{0,30}?)\W*$", re.IGNORECASE)
+"""A yes with a figure: "Yes, 101.8 last night."."""
+
+_THIRD = (("has", "have"), ("does", "do"), ("is", "are"), ("was", "were"), ("did", "did"), ("can", "can"))
+
+
+def _asked_of_another(question: str) -> str:
+    """Put a question about the patient ("has she had a fever?") as it would be put to the patient."""
+    for third, second in _THIRD:
+        question = re.sub(rf"\b{third} (?:he|she|they)\b", f"{second} you", question, flags=re.IGNORECASE)
+    return re.sub(r"\b(?:his|her|their)\b", "your", question, flags=re.IGNORECASE)

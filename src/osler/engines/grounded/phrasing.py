@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from osler.engines.grounded.answers import polarity
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.rewriting import finish
 from osler.engines.grounded.wording import tidy
@@ -62,7 +63,7 @@ def compose(findings: Sequence[Finding], transcript: Transcript, plan_turn: int)
         *_denials(own, transcript),
         *_vitals(own, transcript),
         *_medicines(own, transcript, plan_turn),
-        *_allergies(own),
+        *_allergies(own, transcript),
     ]
     return [line for line in lines if line is not None]
 
@@ -130,11 +131,13 @@ def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | 
         seen.add((concept, value))
         part = "results" if any(word in concept for word in laboratory) else "vitals"
         unit = finding.attributes.get("unit", "")
-        between = "" if unit.startswith(("%", "°")) or not unit else " "
         name = _VITAL_NAMES.get(concept, finding.concept[:1].upper() + finding.concept[1:])
         said = finish(tidy(finding.text)) or ""
         if not any(word in said.lower() for word in laboratory):
             said = ""
+        if concept == "height":
+            finding, value, unit = _whole_height(finding, value, unit, transcript)
+        between = "" if unit.startswith(("%", "°")) or not unit else " "
         named = [f"{name}: {value}{between}{unit}.", f"{name}: {value}."]
         sure = part == "vitals" or all(word in finding.text.lower() for word in concept.split())
         for text in [*(named if sure else []), said]:
@@ -143,6 +146,20 @@ def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | 
                 lines.append(line)
                 break
     return lines
+
+
+_FEET = re.compile(r"(\d+) ?(?:feet|foot|ft|')[ ,]*(?:and )?(\d+) ?(?:inch(?:es)?|in|\")?", re.IGNORECASE)
+
+
+def _whole_height(finding: Finding, value: str, unit: str, transcript: Transcript) -> tuple[Finding, str, str]:
+    """Take in the inches that follow the feet."""
+    here = finding.evidence[0]
+    match = _FEET.search(transcript.turns[here.turn].text, here.start)
+    if match is None or match[1] != value or match.start() > here.end:
+        return finding, value, unit
+    whole = Evidence.cite(transcript, here.turn, here.start, max(here.end, match.end()))
+    written = match[0].strip().replace("feet", "ft").replace("inches", "in")
+    return replace(finding, evidence=(whole, *finding.evidence[1:])), written, ""
 
 
 def _medicines(findings: Sequence[Finding], transcript: Transcript, plan_turn: int) -> list[Line | None]:
@@ -167,7 +184,7 @@ def _medicines(findings: Sequence[Finding], transcript: Transcript, plan_turn: i
     for finding in best.values():
         where = finding.evidence[0].turn
         planned = where >= plan_turn and transcript.turns[where].speaker != PATIENT
-        if finding.concept not in changed and not planned:
+        if finding.concept not in changed and not planned and not of_another_time(finding, transcript):
             lines.append(
                 _line(
                     "medications",
@@ -186,11 +203,37 @@ def medicine(finding: Finding) -> str:
     return " ".join(filter(None, (_said(finding), dose, get("route", ""), get("frequency", ""))))
 
 
-def _allergies(findings: Sequence[Finding]) -> list[Line | None]:
+def _denied_next(finding: Finding, transcript: Transcript) -> bool:
+    """Say whether the answer to a clinician's question is no, although the finding is affirmed."""
+    here = finding.evidence[0].turn
+    if finding.negated or transcript.turns[here].speaker != CLINICIAN or here + 1 >= len(transcript.turns):
+        return False
+    return len({e.turn for e in finding.evidence}) == 1 and polarity(transcript.turns[here + 1].text) is False
+
+
+def sentence_around(finding: Finding, transcript: Transcript) -> str:
+    """Return the sentence in which a finding is first named."""
+    here = finding.evidence[0]
+    text = transcript.turns[here.turn].text
+    start = max(text.rfind(mark, 0, here.start) for mark in ".?!") + 1
+    ends = [i for mark in ".?!" if (i := text.find(mark, here.end)) >= 0]
+    return text[start : min(ends, default=len(text))]
+
+
+def of_another_time(finding: Finding, transcript: Transcript) -> bool:
+    """Say whether the sentence tells of the past, of a reaction, of someone else, or is general talk."""
+    sentence = sentence_around(finding, transcript)
+    lexicon = load_lexicon()
+    if transcript.turns[finding.evidence[0].turn].speaker == CLINICIAN:
+        return lexicon.any_of("general_talk").search(sentence.strip()) is not None
+    return lexicon.any_of("past_cues").search(sentence) is not None
+
+
+def _allergies(findings: Sequence[Finding], transcript: Transcript) -> list[Line | None]:
     lines = []
     seen: set[str] = set()
     for finding in findings:
-        if finding.kind is not FindingKind.ALLERGY or finding.concept in seen:
+        if finding.kind is not FindingKind.ALLERGY or finding.concept in seen or _denied_next(finding, transcript):
             continue
         seen.add(finding.concept)
         said = _said(finding)
@@ -228,7 +271,9 @@ def compose_change(findings: Sequence[Finding], covered: Sequence[Evidence]) -> 
     return lines
 
 
-def compose_symptoms(findings: Sequence[Finding], kept: Sequence[Line], enough: float) -> list[Line]:
+def compose_symptoms(
+    findings: Sequence[Finding], kept: Sequence[Line], enough: float, transcript: Transcript
+) -> list[Line]:
     """Return the patient's symptoms that no line of rank ``enough`` tells: a note may not be short of these."""
     general = load_lexicon().words("general_complaints")
     told = [line for line in kept if line.rank >= enough]
@@ -240,7 +285,7 @@ def compose_symptoms(findings: Sequence[Finding], kept: Sequence[Line], enough: 
         here = finding.evidence[0]
         if any(_tells(line, finding, here) for line in told) or finding.concept in missing:
             continue
-        if any(f.concept == finding.concept and f.negated for f in findings):
+        if of_another_time(finding, transcript) or any(f.concept == finding.concept and f.negated for f in findings):
             continue
         alone = _line("ros", f"The patient reports {finding.concept}.", [finding], enough + 0.08)
         if alone is not None and is_grounded(alone):
@@ -277,7 +322,7 @@ def reason_for_visit(findings: Sequence[Finding], transcript: Transcript) -> Lin
     for place, finding in enumerate(findings):
         where = finding.evidence[0]
         own = finding.experiencer is Experiencer.PATIENT and not finding.negated
-        if not own or where.turn >= until or finding.temporality is Temporality.HYPOTHETICAL:
+        if not own or of_another_time(finding, transcript) or finding.temporality is Temporality.HYPOTHETICAL:
             continue
         if finding.kind not in (FindingKind.SYMPTOM, FindingKind.PROBLEM, FindingKind.PROCEDURE):
             continue
@@ -285,6 +330,7 @@ def reason_for_visit(findings: Sequence[Finding], transcript: Transcript) -> Lin
         cost = place + 40 * (finding.concept in general and not finding.attributes.get("site"))
         cost += 60 * (finding.temporality is Temporality.HISTORICAL) + 10 * (finding.kind is FindingKind.PROBLEM)
         cost += 45 * (finding.kind is FindingKind.PROCEDURE)
+        cost += 80 * (where.turn >= until)
         cost -= 50 * (lexicon.any_of("reasons").search(before) is not None)
         if best is None or cost < best[0]:
             best = (cost, finding)

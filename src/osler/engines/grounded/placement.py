@@ -7,6 +7,7 @@ from osler.engines.grounded.candidates import ANSWERED, STATED, Candidate
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.selection import CLINICIAN_SECTIONS, PATIENT_SECTIONS, SelectionModel
 from osler.engines.grounded.utterances import Utterance
+from osler.engines.grounded.wording import tidy
 from osler.notes.model import Experiencer, Finding, FindingKind
 
 WORTH: Final[Mapping[FindingKind, float]] = {
@@ -27,6 +28,17 @@ WORTH: Final[Mapping[FindingKind, float]] = {
 
 MUST_RANK: Final = 0.7
 """Changes of medicines and allergies are in every note."""
+
+LEAST: Final[Mapping[FindingKind, float]] = {
+    FindingKind.MEDICATION: 0.5,
+    FindingKind.SYMPTOM: 0.4,
+    FindingKind.PROBLEM: 0.4,
+    FindingKind.SOCIAL: 0.36,
+}
+"""What the patient tells of these is at least worth this, however unlike a training note it sounds."""
+
+OPTION_RANK: Final = 0.2
+"""What was only considered is not in the usual note."""
 
 ORDER_RANK, PLANS_FROM = 0.6, 0.4
 """Orders, medicines and follow-up that the clinician names after this share of the words are in every note."""
@@ -68,6 +80,12 @@ def rank_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
         rank = max(rank, ANSWER_RANK)
     if candidate.kind == STATED and not candidate.by_clinician and about and candidate.position < OPENING:
         rank += OPENING_WORTH
+    if not candidate.by_clinician and candidate.kind == STATED:
+        rank = max([rank, *(LEAST[f.kind] for f in about if f.kind in LEAST and not f.negated)])
+        if any(f.experiencer is Experiencer.FAMILY for f in about):
+            rank = max(rank, ANSWER_RANK)
+    if candidate.by_clinician and load_lexicon().any_of("options").search(tidy(candidate.sources[-1].text)):
+        rank = min(rank, OPTION_RANK)
     return round(min(rank, 0.94), 6)
 
 
@@ -85,17 +103,24 @@ def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
     lexicon = load_lexicon()
     planned = kinds & {FindingKind.ORDER, FindingKind.PLAN, FindingKind.FOLLOW_UP}
     changed = any(f.attributes.get("action") in _CHANGES for f in about)
+    if FindingKind.VITAL in kinds and not planned and not changed and not kinds & {FindingKind.RESULT}:
+        return "vitals"
     if lexicon.any_of("safety_net").search(candidate.text) and candidate.position > 0.3:
         return "instructions"
     if (planned or changed) and candidate.position > min(0.35, plan_from):
         return "assessment_plan"
-    if lexicon.any_of("opinions").search(candidate.text) and candidate.position > 0.25:
+    begun = {clause.split(" ")[0].lower() for clause in candidate.text.split(", ")}
+    if begun & lexicon.words("orders") and candidate.position > min(0.35, plan_from):
         return "assessment_plan"
     said = candidate.sources[-1].text
     if lexicon.any_of("told").search(said) or (
         lexicon.any_of("reported").search(said) and candidate.position < plan_from
     ):
         return "hpi"
+    if kinds == {FindingKind.EXAM} and not lexicon.any_of("opinions").search(candidate.text):
+        return "exam"
+    if lexicon.any_of("opinions").search(candidate.text) and candidate.position > 0.25:
+        return "assessment_plan"
     if candidate.position >= plan_from:
         return model.section(candidate, CLINICIAN_SECTIONS - {"hpi", "history", "medications", "vitals"})
     intended = candidate.text.split(" ")[0].lower() in lexicon.words("plan_verbs")

@@ -50,7 +50,7 @@ def repeats(words: frozenset[str], other: frozenset[str]) -> bool:
 def content(text: str) -> frozenset[str]:
     """Return the words that carry a sentence's facts, plurals cut; all ways of denying are "not"."""
     plain = text.lower().replace("n't", " not")
-    for pattern, replacement in load_lexicon().rules("same_frequency"):
+    for pattern, replacement in load_lexicon().rules("same_writing"):
         plain = pattern.sub(replacement, plain)
     return frozenset(_stem(w) for w in re.findall(r"[a-z0-9][a-z0-9./']*", plain) if w.strip("./'") not in _empty())
 

@@ -11,7 +11,7 @@ from functools import cache
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.utterances import Utterance
 from osler.engines.grounded.wording import spell, tidy
-from osler.speech.model import PATIENT, Transcript
+from osler.speech.model import CLINICIAN, PATIENT, Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ def reference_of(transcript: Transcript) -> Reference:
             continue
         male += len(matches_any("male").findall(turn.text))
         female += len(matches_any("female").findall(turn.text))
+    if not male and not female and any(t.speaker not in (CLINICIAN, PATIENT) for t in transcript.turns):
+        others = " ".join(t.text for t in transcript.turns if t.speaker != PATIENT)
+        male = len(re.findall(r"\b(?:he|his|him)\b", others, re.IGNORECASE))
+        female = len(re.findall(r"\b(?:she|her)\b", others, re.IGNORECASE))
     if male and male >= 3 * female:
         return MALE
     if female and female >= 3 * male:
@@ -61,8 +65,8 @@ def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
     if utterance.is_question or matches_any("not_written").search(spell(utterance.text)):
         return None
     text = tidy(utterance.text)
+    text = _ANSWERED_NO.sub("", text)
     if not utterance.by_clinician:
-        text = _ANSWERED_NO.sub("", text)
         for pattern, replacement in load_lexicon().rules("swallowed"):
             text = pattern.sub(replacement, text)
     if len(text.split()) < 2 or matches_any("dangling").search(text) or matches_any("not_written").search(text):
@@ -78,7 +82,7 @@ def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
 
 _ANSWERED_NO = re.compile(
     r"^(?:(?:no|nope|nah|not really)\b[\s,.]*)+"
-    r"(?=(?:i|i'm|i've|my|it|it's|there|there's|we|but|other|that)\b)(?:but )?",
+    r"(?=(?:i|i'm|i've|my|it|it's|there|there's|we|but|other|that|nothing)\b)(?:but )?",
     re.IGNORECASE,
 )
 
@@ -120,8 +124,15 @@ def _patient(text: str, reference: Reference) -> str | None:
     return first_to_third(text, reference)
 
 
+_ABOUT_ANOTHER = re.compile(
+    r"^(?:\w+ly |sometimes |and |at night )?(?:he|she|his|her|mom|mum|dad|the patient)\b", re.IGNORECASE
+)
+
+
 def _bystander(text: str) -> str | None:
     if re.search(r"\b(?:you|your|i|my|me|we|our)\b|\bi'", text, re.IGNORECASE):
+        return None
+    if not _ABOUT_ANOTHER.search(text) or not matches_any("finite_verbs").search(text):
         return None
     return f"per the accompanying person, {text}"
 
@@ -250,6 +261,8 @@ def statement(text: str, reference: Reference) -> str | None:
         text = pattern.sub(replacement, text)
     if matches_any("dangling").search(text):
         return None
+    if matches_any("general_talk").search(text):
+        return None
     if _ASKS_WITHIN.search(text) or matches_any("own_life").search(text):
         return None
     plan = plan_of(text, reference)
@@ -266,7 +279,7 @@ def statement(text: str, reference: Reference) -> str | None:
             break
     if lead:
         lead = re.sub(r"\b(?:your|the)\b ?", "", lead).strip(" ,") + ", "
-    framed = body != (head[2] if head else text) or lead or body.startswith("no ")
+    framed = body != (head[2] if head else text) or lead or body.startswith("no ") or re.match(r"\w+: ", body)
     if not framed and not matches_any("finite_verbs").search(second_to_third(body, reference)):
         return None
     if re.match(r"(?:he|she)\b", body, re.IGNORECASE) and body.split()[0].lower().split("'")[0] != reference.subject:
@@ -287,6 +300,11 @@ def plan_of(text: str, reference: Reference) -> str | None:
     )
     if head:
         lead, text = re.sub(r".*, (?=for )", "", head[1].strip(" ,")), text[head.end() :]
+    reason = re.match(
+        r"((?:since|given|because|as) [^,]{3,90}, )(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)", text, re.I
+    )
+    if reason and not lead:
+        lead, text = reason[1].strip(" ,"), text[reason.end() :]
     match = prefix_of("intentions").match(text)
     ordered = text.split(" ")[0].lower() in lexicon.words("orders") or prefix_of("order_openings").match(text)
     if not match and not ordered:

@@ -18,6 +18,9 @@ RESTART_WORDS, CLAUSE_WORDS = 8, 16
 MARKED_WORDS = 22
 """In a visit whose sentences are marked, only a sentence longer than this is cut at conjunctions."""
 
+RUN_WORDS = 30
+"""There, a sentence longer than this is taken for several whose marks are missing."""
+
 MARKED_RATE = 1 / 20
 """Sentence marks per word from which a visit counts as marked."""
 
@@ -25,6 +28,11 @@ MIN_AHEAD, MIN_WORDS = 2, 3
 """No piece that is cut off so, ahead of the cut or behind it, is shorter than this."""
 
 _SENTENCE_END = re.compile(r"(?<!\.)(?:(?<!\d)[.?!](?!\d)|(?<=\d)[.?!](?=\s|$))(?!\.)[\"')]*(?=\s|$)")
+_UNMARKED_START = re.compile(
+    r"(?<=[a-z,]) (?=(?:It's|It|We'll|We're|The|You|You'll|This|That|Do|Please|Your|There|Let's)\b)"
+)
+"""A recogniser's missing full stop: a capital in the middle of a run."""
+
 _ABBREVIATION = re.compile(r"\b(?:dr|mr|mrs|ms|st|vs|approx|e\.g|i\.e)\s?\.$", re.IGNORECASE)
 
 
@@ -117,6 +125,7 @@ def utterances(transcript: Transcript) -> list[Utterance]:
 def _spans(text: str, marked: bool) -> Iterator[tuple[int, int]]:
     begin = 0
     ends = [m.end() for m in _SENTENCE_END.finditer(text) if not _ABBREVIATION.search(text[: m.end()])]
+    ends = sorted({*ends, *(m.start() for m in _UNMARKED_START.finditer(text))}) if marked else ends
     for end in [*ends, len(text)]:
         yield from _split_run(text, begin, end, marked)
         begin = end
@@ -126,11 +135,8 @@ def _split_run(text: str, begin: int, end: int, marked: bool) -> Iterator[tuple[
     """Cut one sentence, or one run of unmarked speech, where its speaker starts anew."""
     patterns = _patterns()
     pieces = [(begin, end)]
-    steps = (
-        [(patterns.clause, MARKED_WORDS)]
-        if marked
-        else [(patterns.marker, RESTART_WORDS), (patterns.clause, CLAUSE_WORDS)]
-    )
+    restart = RUN_WORDS if marked else RESTART_WORDS
+    steps = [(patterns.marker, restart), (patterns.clause, MARKED_WORDS if marked else CLAUSE_WORDS)]
     for pattern, most in steps:
         cut: list[tuple[int, int]] = []
         for start, stop in pieces:

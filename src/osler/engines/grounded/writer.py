@@ -45,6 +45,11 @@ LEAST_RANK: Final = {
 
 _STYLES: Final = (VoiceStyle.BRIEF, VoiceStyle.GOLDILOCKS, VoiceStyle.DETAILED, VoiceStyle.SUPER_DETAILED)
 
+_CLINICIAN_SPEAKS: Final = frozenset({"assessment_plan", "instructions"})
+"""Only here may a sentence say "I": the opinion and plan are the clinician's own."""
+
+_FIRST_PERSON: Final = re.compile(r"\b(?:I|I'm|I've|I'd|I'll|me|my|[Ww]e|[Ww]e're|[Ww]e've|[Ww]e'd|[Ww]e'll|our|us)\b")
+
 _NOTHING: Final = (
     "Nothing clinical was said in this transcript, so there is no note to write; check that it is the right recording."
 )
@@ -95,9 +100,12 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     plan_turn = next((u.turn for u in said if u.position >= plan_from), len(transcript.turns))
     for candidate in candidates(transcript, reference):
         about = [f for f in findings if _rests_on(f, candidate)]
+        part = part_of(candidate, about, model, plan_from)
+        if candidate.by_clinician and part not in _CLINICIAN_SPEAKS and _FIRST_PERSON.search(candidate.text):
+            continue
         stated.append(
             Line(
-                part=part_of(candidate, about, model, plan_from),
+                part=part,
                 text=candidate.text,
                 evidence=cited(candidate, transcript),
                 rank=rank_of(candidate, about, model),
@@ -114,7 +122,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     for change in compose_change(findings, covered):
         if is_grounded(change):
             kept.append(change)
-    kept += compose_symptoms(findings, kept, LEAST_RANK[VoiceStyle.GOLDILOCKS])
+    kept += compose_symptoms(findings, kept, LEAST_RANK[VoiceStyle.GOLDILOCKS], transcript)
     if reason is not None and is_grounded(reason):
         kept = [line for line in kept if line.part != "chief_complaint"] + [reason]
     least = LEAST_RANK[VoiceStyle.SUPER_DETAILED]
@@ -213,7 +221,11 @@ _SUBJECT: Final = {VoiceStyle.DETAILED: "patient ", VoiceStyle.SUPER_DETAILED: "
 
 def _subject_left_out(line: Line) -> bool:
     verbs = r"(?:denies|reports|takes|smokes|drinks|works|lives|does not|has never|is taking)"
-    return line.part in _TELEGRAPHIC and re.match(rf"The patient {verbs}\b", line.text) is not None
+    return (
+        line.part in _TELEGRAPHIC
+        and len(line.text.split()) > 4
+        and re.match(rf"The patient {verbs}\b", line.text) is not None
+    )
 
 
 def _past_heading(text: str, name: str) -> str:
