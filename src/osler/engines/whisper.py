@@ -3,7 +3,7 @@
 import logging
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +63,13 @@ class WhisperTranscriber:
         )
 
     def transcribe(
-        self, samples: Samples, regions: Sequence[TimeSpan], *, language: str | None, vocabulary: str
+        self,
+        samples: Samples,
+        regions: Sequence[TimeSpan],
+        *,
+        language: str | None,
+        vocabulary: str,
+        done: Callable[[float], None] = lambda seconds: None,
     ) -> Recognition:
         """Transcribe the ``regions`` of one block; see the port. Raises EngineError."""
         if not regions:
@@ -72,7 +78,10 @@ class WhisperTranscriber:
         try:
             language = language or self._detect_language(condensed.samples)
             prompt = _PROMPT.format(vocabulary) if vocabulary and language == "en" else None
-            heard = [word for clip in condensed.clips for word in self._clip(condensed, clip, language, prompt)]
+            heard: list[HeardWord] = []
+            for clip in condensed.clips:
+                heard += self._clip(condensed, clip, language, prompt)
+                done(condensed.original(clip.end, ends=True))
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"Speech recognition failed ({type(error).__name__}).") from error
         return Recognition(tuple(condensed.placed(word) for word in without_echoes(heard)), language)

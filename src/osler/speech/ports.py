@@ -1,6 +1,6 @@
 """What speech needs from engines. Every port here is synchronous CPU work; a server calls them in a thread."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,12 +50,18 @@ class Transcriber(Protocol):
     def record(self) -> EngineRecord: ...
 
     def transcribe(
-        self, samples: Samples, regions: Sequence[TimeSpan], *, language: str | None, vocabulary: str
+        self,
+        samples: Samples,
+        regions: Sequence[TimeSpan],
+        *,
+        language: str | None,
+        vocabulary: str,
+        done: Callable[[float], None] = ...,
     ) -> Recognition:
         """Transcribe the ``regions`` of one block (shape [n], at most 10 minutes).
 
         ``language`` None means: detect it. ``vocabulary`` biases the decoder towards its words; empty: no bias.
-        Raises EngineError.
+        ``done`` is called now and then with the seconds of the block that are transcribed. Raises EngineError.
         """
         ...
 

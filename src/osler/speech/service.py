@@ -1,6 +1,6 @@
 """From a recording to a transcript: block by block to words and voices, then to speakers and turns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -57,16 +57,20 @@ class SpeechService:
         words: list[HeardWord] = []
         voices: list[Voices] = []
         sound = True
-        progress("Transcribing", 0, recording.declared)
+
+        def report(second: float) -> None:
+            progress("Transcribing", second, max(recording.declared or 0.0, second))
+
+        report(0.0)
         for block in blocks(recording, self._detector):
-            heard, language = self._words(block, language)
+            heard, language = self._words(block, language, report)
             words += heard
             if heard and sound:
                 try:
                     voices.append(hear_voices(block, self._encoder))
                 except (OslerError, ArithmeticError, ValueError):
                     sound = False
-            progress("Transcribing", block.end, max(recording.declared or 0.0, block.end))
+            report(block.end)
         if not words:
             raise NoSpeechError(
                 "No speech was heard in this recording (silence, music or noise?); check the microphone."
@@ -85,13 +89,19 @@ class SpeechService:
             warnings=(*recording.warnings, *(() if affinity is not None else (_SOUND_FAILED,))),
         )
 
-    def _words(self, block: Block, language: str | None) -> tuple[list[HeardWord], str | None]:
+    def _words(
+        self, block: Block, language: str | None, report: Callable[[float], None]
+    ) -> tuple[list[HeardWord], str | None]:
         """Return the words of a block, in seconds of the recording, and the language: found in the first speech."""
         if not block.regions:
             return [], language
-        vocabulary = decoder_bias() if language in (None, "en") else ""
+        vocabulary = decoder_bias()
         recognition = self._transcriber.transcribe(
-            block.samples, block.regions, language=language, vocabulary=vocabulary
+            block.samples,
+            block.regions,
+            language=language,
+            vocabulary=vocabulary,
+            done=lambda seconds: report(block.start + seconds),
         )
         placed = fit_words(recognition.words, block.regions)
         moved = [replace(w, start=w.start + block.start, end=w.end + block.start) for w in placed]
