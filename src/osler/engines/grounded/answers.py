@@ -14,6 +14,7 @@ from osler.engines.grounded.rewriting import (
     third_person,
 )
 from osler.engines.grounded.wording import spell, tidy
+from osler.notes.medicines import medicine_names
 
 _ANSWERS_IN_FULL = frozenset(
     {"i", "it", "they", "he", "she", "there", "a", "i'm", "i've", "i don't", "not", "nothing", "never"}
@@ -149,10 +150,15 @@ def topic_answer(question: str, answer: str, reference: Reference, position: flo
         if _OWN_CLAUSE.match(text) or re.fullmatch(r"(?:this|that|here|there)(?: one| side)?", text, re.IGNORECASE):
             return None
         label = topic["label"]
+        if label == "Dose":
+            named = sorted({n for n in medicine_names() if re.search(rf"\b{re.escape(n)}\b", asked, re.IGNORECASE)})
+            if len(named) != 1:
+                return None
+            label = named[0]
         if topic.get("of_complaint"):
-            named = _NAMED.search(asked)
-            if named is not None:
-                noun = re.sub(r"^(?:the|your|this|that|any) ", "", named[0].lower())
+            complaint = _NAMED.search(asked)
+            if complaint is not None:
+                noun = re.sub(r"^(?:the|your|this|that|any) ", "", complaint[0].lower())
                 label = f"{noun[:1].upper()}{noun[1:]}, {label.lower()}"
             elif position > EARLY:
                 return None

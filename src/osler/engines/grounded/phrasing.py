@@ -75,7 +75,13 @@ def _said(finding: Finding) -> str:
 def _denials(findings: Sequence[Finding], transcript: Transcript) -> list[Line | None]:
     denied: dict[str, Finding] = {}
     general = load_lexicon().words("general_complaints")
-    affirmed = {f.concept for f in findings if not f.negated and f.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)}
+    affirmed = {
+        f.concept
+        for f in findings
+        if not f.negated
+        and f.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)
+        and f.temporality is Temporality.CURRENT
+    }
     for finding in findings:
         plain = finding.temporality is Temporality.CURRENT and not finding.attributes.get("laterality")
         if not (finding.kind is FindingKind.SYMPTOM and finding.negated and plain) or finding.concept in affirmed:
@@ -205,10 +211,12 @@ def medicine(finding: Finding) -> str:
 
 def _denied_next(finding: Finding, transcript: Transcript) -> bool:
     """Say whether the answer to a clinician's question is no, although the finding is affirmed."""
-    here = finding.evidence[0].turn
-    if finding.negated or transcript.turns[here].speaker != CLINICIAN or here + 1 >= len(transcript.turns):
+    if finding.negated:
         return False
-    return len({e.turn for e in finding.evidence}) == 1 and polarity(transcript.turns[here + 1].text) is False
+    turns = transcript.turns
+    asked = [e.turn for e in finding.evidence if turns[e.turn].speaker == CLINICIAN and e.turn + 1 < len(turns)]
+    replies = [turns[turn + 1].text for turn in asked]
+    return any(polarity(r) is False and not re.search(r"\b(?:just|only|but|except|apart)\b", r) for r in replies)
 
 
 def sentence_around(finding: Finding, transcript: Transcript) -> str:
@@ -250,7 +258,9 @@ def _allergies(findings: Sequence[Finding], transcript: Transcript) -> list[Line
 _CHANGES = {"start": "start {}", "stop": "stop {}", "increase": "increase {}", "decrease": "decrease {}"}
 
 
-def compose_change(findings: Sequence[Finding], covered: Sequence[Evidence]) -> list[Line]:
+def compose_change(
+    findings: Sequence[Finding], covered: Sequence[Evidence], transcript: Transcript, plan_turn: int
+) -> list[Line]:
     """Return the changes of medicines that no sentence of the plan states yet."""
     lines = []
     seen: set[tuple[str, str]] = set()
@@ -258,14 +268,16 @@ def compose_change(findings: Sequence[Finding], covered: Sequence[Evidence]) -> 
         action = finding.attributes.get("action", "")
         here = finding.evidence[0]
         known = any(e.turn == here.turn and e.start <= here.start < e.end for e in covered)
-        fresh = finding.kind is FindingKind.MEDICATION and action in _CHANGES and not finding.negated
+        prescribed = here.turn >= plan_turn and transcript.turns[here.turn].speaker == CLINICIAN
+        dosed = not action and prescribed and bool(finding.attributes.get("dose"))
+        fresh = finding.kind is FindingKind.MEDICATION and (action in _CHANGES or dosed) and not finding.negated
         if not fresh or known or (finding.concept, action) in seen or finding.temporality is Temporality.HISTORICAL:
             continue
         seen.add((finding.concept, action))
         name = medicine(finding)
         if action in ("increase", "decrease") and finding.attributes.get("dose"):
             name = name.replace(_said(finding), f"{_said(finding)} to", 1)
-        line = _line("assessment_plan", finish(_CHANGES[action].format(name)), [finding], 0.9)
+        line = _line("assessment_plan", finish(_CHANGES.get(action, "{}").format(name)), [finding], 0.9)
         if line is not None:
             lines.append(line)
     return lines

@@ -7,6 +7,9 @@ from functools import cache
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.phrasing import Line
 
+NEARLY = 0.6
+"""A known sentence with fewer than this share of a new one's content words does not make the new one needless."""
+
 SHARED = 0.8
 """Two sentences repeat each other if this share of the shorter one's content words stands in the other."""
 
@@ -36,12 +39,17 @@ def _covered(line: Line, words: frozenset[str], kept: Sequence[Line]) -> bool:
     turns = {e.turn for e in line.evidence}
     told = [k for k in kept if k.composed and turns & {e.turn for e in k.evidence}]
     stated = frozenset(w for k in told for w in content(k.text))
-    return bool(told) and len(words & stated) > 0 and len(words - stated) <= (0 if len(words) < 3 else 1)
+    return bool(told) and len(words & stated) > 0 and len(words - stated) <= (0 if line.denies or len(words) < 3 else 1)
 
 
 def repeats(words: frozenset[str], other: frozenset[str]) -> bool:
-    """Say whether the smaller set of content words is (nearly) in the other, with the same numbers and polarity."""
+    """Say whether ``words`` add nothing to ``other``: the smaller set is (nearly) in the larger, of like polarity.
+
+    Words that go well beyond the other's are no repetition, though they hold it.
+    """
     small, large = sorted((words, other), key=lambda w: (len(w), sorted(w)))
+    if len(words) > len(other) and len(other) < NEARLY * len(words):
+        return False
     if {w for w in small if w[0].isdigit()} - large or ("not" in small) != ("not" in large):
         return False
     return len(small & large) >= SHARED * len(small)

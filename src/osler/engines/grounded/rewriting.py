@@ -110,8 +110,16 @@ _GIVEN_UP = re.compile(
 )
 
 
+_OTHERS = re.compile(
+    r"(?:he|she|they)\b|my (?:wife|husband|partner|boyfriend|girlfriend|friend|buddy|boss|neighbou?r|co-?worker|"
+    r"grand(?:son|daughter|kids?|children))\b",
+    re.IGNORECASE,
+)
+"""Subjects that are not the patient, nor kin by blood."""
+
+
 def _patient(text: str, reference: Reference) -> str | None:
-    if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE) or re.match(r"(?:he|she|they)\b", text, re.I):
+    if re.search(r"\b(?:you|your|you're|you've)\b", text, re.IGNORECASE) or _OTHERS.match(text):
         return None
     if re.match(
         r"(?:i )?(?:don't|do not) (?:think so|know|remember|recall)\s*$"
@@ -293,8 +301,8 @@ def plan_of(text: str, reference: Reference) -> str | None:
     lead = ""
     head = re.match(
         r"^((?:(?:for|with|as for|in terms of|regarding|from) "
-        r"(?:your|the|an|a) [^,]{3,60}?,? (?:(?:your|the) [^,]{3,40}, )?)+)"
-        r"(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)",
+        r"(?:your|the|an|a) [^,]{3,60}?,? (?:(?:your |the )?[^,]{3,40}, )?)+)"
+        r"(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll|continue|start|stop|increase|keep)\b)",
         text,
         re.I,
     )

@@ -119,7 +119,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     grounded = [line for line in [*composed, *stated] if is_grounded(line)]
     kept = without_repetition(grounded)
     covered = [e for line in kept for e in line.evidence if line.part in ("assessment_plan", "instructions")]
-    for change in compose_change(findings, covered):
+    for change in compose_change(findings, covered, transcript, plan_turn):
         if is_grounded(change):
             kept.append(change)
     kept += compose_symptoms(findings, kept, LEAST_RANK[VoiceStyle.GOLDILOCKS], transcript)
