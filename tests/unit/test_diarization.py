@@ -33,7 +33,7 @@ def windows_of(voice: NDArray[np.float64], count: int, seed: int) -> NDArray[np.
 
 
 @pytest.mark.parametrize("cosine", [0.5, 0.65, 0.75])
-@pytest.mark.parametrize("sizes", [(60,), (60, 40), (90, 12), (50, 30, 20), (40, 30, 20, 10)])
+@pytest.mark.parametrize("sizes", [(9,), (60,), (11, 6), (16, 11), (60, 40), (90, 12), (50, 30, 20), (40, 30, 20, 10)])
 def test_people_are_counted_and_told_apart(sizes: tuple[int, ...], cosine: float) -> None:
     voices = voices_apart(len(sizes), cosine)
     windows = np.concatenate([windows_of(v, n, seed) for seed, (v, n) in enumerate(zip(voices, sizes, strict=True))])

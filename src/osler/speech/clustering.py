@@ -12,19 +12,24 @@ Labels = NDArray[np.intp]
 
 MAX_SPEAKERS: Final = 4
 
-# When a further cluster is a further person. Set on visits with known voices (two to four, real room noise, telephone,
-# a pitch-shifted twin): true splits had cosines of at most 0.88, eigenvalues of at most 0.96 and separations of at
-# least 6.4; splits of one voice had cosines from 0.92 or eigenvalues from 0.97, and separations of at most 5.9.
+# When a further cluster is a further person. Set on visits with known voices (two to four, room noise, telephone, a
+# pitch-shifted twin) and pieces of them from 15 s. True splits had cosines of at most 0.88, eigenvalues of at most 0.96
+# and separations of at least 6.4; splits of one voice had cosines from 0.92, eigenvalues from 0.965 or separations of
+# at most 5.9. Only where a cluster has few windows does one voice split further.
 _SAME_VOICE: Final = 0.90
 """Cosine of two centroids from which they are one person."""
+_SAME_VOICE_OF_FEW: Final = 0.82
+"""The same where one of them has few windows."""
+_FEW_WINDOWS: Final = 8
 _CLEAR_EIGENVALUE: Final = 0.93
-_LAST_EIGENVALUE: Final = 0.966
+_LAST_EIGENVALUE: Final = 0.962
 """Eigenvalues of the normalised Laplacian: a further person brings one that lies clearly below 1 (von Luxburg 2007)."""
 _CLEAR_SEPARATION: Final = 4.5
 _SURE_SEPARATION: Final = 6.5
 """Distance of two clusters along the line between their centroids, in their own standard deviations."""
 _LEAST_WINDOWS: Final = 3
-"""A person is heard in at least so many windows."""
+_LEAST_WINDOWS_OF_MANY: Final = 5
+"""A person is heard in at least so many windows, with two people and with more."""
 
 _SAME_ACROSS_BLOCKS: Final = 0.80
 """Cosine from which centroids of different blocks are one person; a voice drifts more over minutes than within one."""
@@ -113,12 +118,17 @@ def _spectral_labels(eigenvectors: Floats, k: int) -> Labels:
 
 def _are_people(embeddings: Floats, labels: Labels, k: int, eigenvalue: float) -> bool:
     """Say whether ``k`` clusters are ``k`` people."""
-    if np.bincount(labels, minlength=k).min() < _LEAST_WINDOWS or eigenvalue >= _LAST_EIGENVALUE:
+    smallest = int(np.bincount(labels, minlength=k).min())
+    clear, few = eigenvalue < _CLEAR_EIGENVALUE, smallest < _FEW_WINDOWS
+    if smallest < (_LEAST_WINDOWS if k == 2 else _LEAST_WINDOWS_OF_MANY) or (few and not clear):
         return False
-    needed = _CLEAR_SEPARATION if eigenvalue < _CLEAR_EIGENVALUE else _SURE_SEPARATION
+    if eigenvalue >= _LAST_EIGENVALUE:
+        return False
+    needed = _CLEAR_SEPARATION if clear else _SURE_SEPARATION
+    alike = _SAME_VOICE_OF_FEW if few else _SAME_VOICE
     groups = [embeddings[labels == j] for j in range(k)]
     return all(
-        float(unit(a.mean(axis=0)) @ unit(b.mean(axis=0))) < _SAME_VOICE and _separation(a, b) >= needed
+        float(unit(a.mean(axis=0)) @ unit(b.mean(axis=0))) < alike and _separation(a, b) >= needed
         for a, b in combinations(groups, 2)
     )
 
