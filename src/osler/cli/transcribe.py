@@ -40,7 +40,14 @@ def transcribe(
 
 
 def transcribe_file(audio: Path, model: str, language: str, speakers: int | None) -> "Transcript":
-    """Run speech-to-transcript with a progress bar. Raises what the speech service raises."""
+    """Run speech-to-transcript with a progress bar. Raises what the speech service raises.
+
+    A file that is no recording is refused before any model is looked for.
+    """
+    from osler.audio.decode import open_recording
+
+    for _ in open_recording(audio):
+        break
     from osler.bootstrap import speech_service
     from osler.pipeline.steps import transcribe as step
 
