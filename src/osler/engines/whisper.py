@@ -28,6 +28,10 @@ _LEAST_SPEECH: Final = 0.3
 _LEAST_PROMPTED: Final = 5.0
 """Seconds that the decoder must be given for a prompt: in shorter pieces it goes on with the prompt instead."""
 
+_NOT_SPARSE: Final = 10.0
+_LEAST_WORDS: Final = 0.25
+"""Words per second that at least ten seconds of speech must hold, else it was noise; people say two to three."""
+
 
 class WhisperTranscriber:
     """A Whisper model in CTranslate2 form, read from a local folder.
@@ -84,7 +88,7 @@ class WhisperTranscriber:
                 done(condensed.original(clip.end, ends=True))
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"Speech recognition failed ({type(error).__name__}).") from error
-        return Recognition(tuple(condensed.placed(word) for word in without_echoes(heard)), language)
+        return Recognition(tuple(condensed.placed(word) for word in heard), language)
 
     def _clip(self, condensed: Condensed, clip: TimeSpan, language: str, prompt: str | None) -> list[HeardWord]:
         """Return the words of one clip, in seconds of the condensed samples."""
@@ -101,7 +105,9 @@ class WhisperTranscriber:
             if end <= start + 0.1:
                 break
             start = end
-        return heard
+        said = without_echoes(heard)
+        speech = _speech_left(regions, clip.start)
+        return said if speech < _NOT_SPARSE or len(said) >= _LEAST_WORDS * speech else []
 
     def _window(
         self, condensed: Condensed, rest: TimeSpan, regions: Sequence[TimeSpan], language: str, prompt: str | None
