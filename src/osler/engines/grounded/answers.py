@@ -110,7 +110,7 @@ def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: R
         and re.search(r"\b(?:question|that|what)\b", rest)
     ):
         return None
-    if re.match(r"(?:mean|see|know|think|mind|want)\b", rest):
+    if re.match(r"(?:mean|see|know|think|mind|want|say|tell|mention)\b", rest):
         return None
     who = "the patient" if subject == "you" else re.sub(r"^your ", "the ", subject)
     rest = re.sub(r"^(?:ever|still|also|currently|any) ", "", rest) if not yes else re.sub(r"^ever ", "", rest)
@@ -179,5 +179,6 @@ _LED_IN = re.compile(
     re.IGNORECASE,
 )
 _OWN_CLAUSE = re.compile(
-    r"(?:i|it|the|my|that|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))", re.IGNORECASE
+    r"(?:i|it|the|my|that|this|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))",
+    re.IGNORECASE,
 )

@@ -67,6 +67,8 @@ def plan_problems(said: Sequence[Utterance], findings: Sequence[Finding]) -> lis
     return found
 
 
+_NO_NAMES = frozenset({"i", "we", "it", "you", "is", "are", "that", "so", "there", "they"})
+
 _FREE = frozenset(
     {
         "your",
@@ -94,6 +96,7 @@ def _locate(name: str, utterance: Utterance) -> Problem | None:
     if (
         not words
         or len(words) > 6
+        or words[0].lower() in _NO_NAMES
         or re.match(r"(?:problem|diagnosis|thing|today|now|plan|that|this|it)$", words[-1], re.I)
     ):
         return None

@@ -22,7 +22,7 @@ from osler.engines.grounded.phrasing import (
 )
 from osler.engines.grounded.placement import MUST_RANK, part_of, plan_start, rank_of
 from osler.engines.grounded.problems import Problem, plan_problems
-from osler.engines.grounded.repetition import without_repetition
+from osler.engines.grounded.repetition import content, repeats, without_repetition
 from osler.engines.grounded.rewriting import NEUTRAL, Reference, reference_of
 from osler.engines.grounded.selection import load_model
 from osler.engines.grounded.utterances import utterances
@@ -48,7 +48,7 @@ _STYLES: Final = (VoiceStyle.BRIEF, VoiceStyle.GOLDILOCKS, VoiceStyle.DETAILED, 
 _CLINICIAN_SPEAKS: Final = frozenset({"assessment_plan", "instructions"})
 """Only here may a sentence say "I": the opinion and plan are the clinician's own."""
 
-_FIRST_PERSON: Final = re.compile(r"\b(?:I|I'm|I've|I'd|I'll|me|my|[Ww]e|[Ww]e're|[Ww]e've|[Ww]e'd|[Ww]e'll|our|us)\b")
+_FIRST_PERSON: Final = re.compile(r"(?:I|We)(?:'\w+)?\b|.*[,;] (?:I|we)(?:'\w+)? ")
 
 _NOTHING: Final = (
     "Nothing clinical was said in this transcript, so there is no note to write; check that it is the right recording."
@@ -101,7 +101,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     for candidate in candidates(transcript, reference):
         about = [f for f in findings if _rests_on(f, candidate)]
         part = part_of(candidate, about, model, plan_from)
-        if candidate.by_clinician and part not in _CLINICIAN_SPEAKS and _FIRST_PERSON.search(candidate.text):
+        if candidate.by_clinician and part not in _CLINICIAN_SPEAKS and _FIRST_PERSON.match(candidate.text):
             continue
         stated.append(
             Line(
@@ -120,7 +120,8 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     kept = without_repetition(grounded)
     covered = [e for line in kept for e in line.evidence if line.part in ("assessment_plan", "instructions")]
     for change in compose_change(findings, covered, transcript, plan_turn):
-        if is_grounded(change):
+        told = (line for line in kept if line.part in _CLINICIAN_SPEAKS)
+        if is_grounded(change) and not any(repeats(content(change.text), content(line.text)) for line in told):
             kept.append(change)
     kept += compose_symptoms(findings, kept, LEAST_RANK[VoiceStyle.GOLDILOCKS], transcript)
     if reason is not None and is_grounded(reason):
