@@ -71,7 +71,21 @@ MTS_HEADERS = {
     "LABS": "results",
 }
 RELATIVES = frozenset(
-    "mother father brother sister parents family grandmother grandfather mom dad uncle aunt son".split()
+    [
+        "mother",
+        "father",
+        "brother",
+        "sister",
+        "parents",
+        "family",
+        "grandmother",
+        "grandfather",
+        "mom",
+        "dad",
+        "uncle",
+        "aunt",
+        "son",
+    ]
 )
 
 
