@@ -7,27 +7,45 @@ from osler.engines.grounded.context import FAMILY, NEGATED
 from osler.engines.grounded.lexicon import indexed, phrases_in, table
 from osler.engines.grounded.questions import Answer, Exchange, questioned
 from osler.engines.grounded.reading import Mention, Reading
+from osler.engines.grounded.standing import (
+    allergic,
+    asks_what_happens,
+    first_reaction,
+    is_borne,
+    reactions_after,
+    side_effect,
+)
 from osler.notes.model import Evidence, Experiencer, Finding, FindingKind
 from osler.speech.model import PATIENT, Transcript
 
 Found = tuple[tuple[int, int], Finding, set[tuple[int, int]]]
 """Place (turn, token), finding, and the mentions (turn, first token) that it has used up."""
 
+_Row = tuple[str, int, int, bool, bool]
+"""A substance: name, first token, end token, whether it is denied, whether it is a relative's."""
+
 
 def allergies(transcript: Transcript, readings: Sequence[Reading], pairs: Sequence[Exchange]) -> Iterator[Found]:
-    """Yield the allergies that were stated, and those that were asked for and named or denied."""
+    """Yield the allergies that were stated, those that were asked for, and reactions to medicines."""
     answered: set[int] = set()
     for exchange in pairs:
         word = _asked_for(exchange.question)
         if word is None or exchange.question.turn.speaker == PATIENT:
             continue
-        substances = list(_substances(exchange.reply, 0, len(exchange.reply.words)))
+        inside = list(_inside(exchange.question))
         question = _cite(transcript, exchange.question, word, word + 1)
+        if inside:
+            yield from _asked_by_name(transcript, exchange, inside, question)
+        substances = [
+            row
+            for row in _substances(exchange.reply, 0, len(exchange.reply.words))
+            if row[0] not in {m.term.concept for m in inside} and not (inside and not exchange.narrowed)
+        ]
         if substances:
             answered.add(exchange.reply.index)
-            for name, start, end, negated, family in substances:
-                yield _found(transcript, exchange.reply, name, start, end, negated, family, question)
-        elif exchange.answer is Answer.NO and not list(_inside(exchange.question)):
+            for row in substances:
+                yield _found(transcript, readings, exchange.reply, row, substances, question)
+        elif exchange.answer is Answer.NO and not inside:
             reply = _cite(transcript, exchange.reply, exchange.start, exchange.end)
             place = (exchange.question.index, word)
             yield (
@@ -35,12 +53,45 @@ def allergies(transcript: Transcript, readings: Sequence[Reading], pairs: Sequen
                 Finding(FindingKind.ALLERGY, question.quote.lower(), "allergies", (question, reply), negated=True),
                 set(),
             )
+        if inside:
+            answered.add(exchange.reply.index)
     for reading in readings:
         if reading.index not in answered:
-            yield from _stated(transcript, reading)
+            yield from _stated(transcript, readings, reading)
+            yield from _blamed(transcript, readings, reading)
 
 
-def _stated(transcript: Transcript, reading: Reading) -> Iterator[Found]:
+def _asked_by_name(
+    transcript: Transcript, exchange: Exchange, inside: Sequence[Mention], question: Evidence
+) -> Iterator[Found]:
+    """Yield what an answer says to "are you allergic to penicillin?"."""
+    if exchange.answer not in (Answer.NO, Answer.YES):
+        return
+    reply = exchange.reply
+    answer = _cite(transcript, reply, exchange.start, exchange.end)
+    denied = exchange.answer is Answer.NO
+    for mention in inside:
+        again = {(reply.index, m.start) for m in reply.mentions if m.term.concept == mention.term.concept}
+        name = _cite(transcript, exchange.question, mention.start, mention.end)
+        evidence, attributes = [name, answer, question], {}
+        reaction = None if denied else first_reaction(reply, exchange.end, len(reply.words))
+        used = {(exchange.question.index, mention.start)} | again
+        if reaction:
+            evidence.append(_cite(transcript, reply, reaction[0], reaction[1]))
+            attributes["reaction"] = reply.text(reaction[0], reaction[1]).lower()
+            used.add((reply.index, reaction[0]))
+        finding = Finding(
+            FindingKind.ALLERGY,
+            name.quote.lower(),
+            mention.term.concept,
+            tuple(evidence),
+            negated=denied,
+            attributes=attributes,
+        )
+        yield (exchange.question.index, mention.start), finding, used
+
+
+def _stated(transcript: Transcript, readings: Sequence[Reading], reading: Reading) -> Iterator[Found]:
     for number, (start, end) in enumerate(reading.sentences):
         if reading.asks[number]:
             continue
@@ -55,35 +106,80 @@ def _stated(transcript: Transcript, reading: Reading) -> Iterator[Found]:
         if not named:
             continue
         anchor = _cite(transcript, reading, named[0], named[0] + 1)
-        for name, s, e, negated, family in _substances(reading, start, end):
-            if not _links(reading, named, s, e):
-                continue
-            yield _found(transcript, reading, name, s, e, negated, family, anchor)
+        substances = list(_substances(reading, start, end))
+        for row in substances:
+            if _links(reading, named, row[1], row[2]):
+                yield _found(transcript, readings, reading, row, substances, anchor)
+
+
+def _blamed(transcript: Transcript, readings: Sequence[Reading], reading: Reading) -> Iterator[Found]:
+    """Yield reactions that make an allergy or an intolerance where nobody says so: "codeine makes me sick"."""
+    if reading.by_clinician:
+        return
+    seen: set[str] = set()
+    for mention in reading.mentions:
+        if mention.term.kind is not FindingKind.SYMPTOM or reading.asks[mention.sentence]:
+            continue
+        effect = side_effect(readings, reading.index, mention)
+        if effect is None or effect.drug is None or effect.turn != reading.index:
+            continue
+        over = effect.past and allergic(mention.term.concept)
+        if not (over or effect.generic) or effect.drug.term.concept in seen:
+            continue
+        seen.add(effect.drug.term.concept)
+        drug = _cite(transcript, reading, effect.drug.start, effect.drug.end)
+        symptom = _cite(transcript, reading, mention.start, mention.end)
+        blame = _cite(transcript, reading, effect.start, effect.end)
+        finding = Finding(
+            FindingKind.ALLERGY,
+            drug.quote.lower(),
+            effect.drug.term.concept,
+            (drug, blame, symptom),
+            attributes={
+                "reaction": symptom.quote.lower(),
+                "type": "reaction" if allergic(mention.term.concept) else "intolerance",
+            },
+        )
+        used = {(reading.index, effect.drug.start)} | ({(reading.index, mention.start)} if effect.generic else set())
+        yield (reading.index, effect.drug.start), finding, used
 
 
 def _found(
     transcript: Transcript,
+    readings: Sequence[Reading],
     reading: Reading,
-    name: str,
-    start: int,
-    end: int,
-    negated: bool,
-    family: bool,
+    row: _Row,
+    substances: Sequence[_Row],
     anchor: Evidence,
 ) -> Found:
-    evidence = _cite(transcript, reading, start, end)
+    name, start, end, negated, family = row
+    evidence = [_cite(transcript, reading, start, end), anchor]
+    used = {(reading.index, start)}
+    attributes = {}
+    where, reaction = reading, None
+    if not negated:
+        reaction = reactions_after(reading, start, end, [(s, e) for _, s, e, *_ in substances])
+        asked, told = readings[reading.index + 1 : reading.index + 2], readings[reading.index + 2 : reading.index + 3]
+        if reaction is None and asked and told and asks_what_happens(asked[0]) and not told[0].by_clinician:
+            where = told[0]
+            reaction = first_reaction(where, 0, len(where.words))
+    if reaction:
+        evidence.append(_cite(transcript, where, reaction[0], reaction[1]))
+        attributes["reaction"] = where.text(reaction[0], reaction[1]).lower()
+        used.add((where.index, reaction[0]))
     finding = Finding(
         FindingKind.ALLERGY,
-        evidence.quote.lower(),
+        evidence[0].quote.lower(),
         name,
-        (evidence, anchor),
+        tuple(evidence),
         negated=negated,
         experiencer=Experiencer.FAMILY if family else Experiencer.PATIENT,
+        attributes=attributes,
     )
-    return (reading.index, start), finding, {(reading.index, start)}
+    return (reading.index, start), finding, used
 
 
-def _substances(reading: Reading, start: int, end: int) -> Iterator[tuple[str, int, int, bool, bool]]:
+def _substances(reading: Reading, start: int, end: int) -> Iterator[_Row]:
     """Yield (name, start, end, negated, family) of the medicines and other allergens in ``tokens[start:end)``."""
     taken: set[int] = set()
     for mention in reading.mentions:
@@ -91,6 +187,7 @@ def _substances(reading: Reading, start: int, end: int) -> Iterator[tuple[str, i
             mention.term.kind is FindingKind.MEDICATION
             and start <= mention.start < end
             and not _treats(reading, mention)
+            and not is_borne(reading, mention.start)
         ):
             taken.update(range(mention.start, mention.end))
             negated = mention.modified(NEGATED)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from osler.engines.grounded.lexicon import indexed, phrases_in, table
+from osler.engines.grounded.lexicon import body_sites, indexed, phrases_in, table, words_of
 from osler.engines.grounded.reading import Mention, Reading
 from osler.notes.grounding import frequencies_in, units_in
 from osler.notes.model import FindingKind
@@ -49,6 +49,59 @@ def of_symptom(reading: Reading, mention: Mention) -> Attributes:
     if duration:
         found.put("duration", reading.text(*duration).lower(), *duration)
     return found
+
+
+_PRONOUNS: Final = frozenset(("it", "they", "this"))
+_GOES_ON: Final = frozenset(
+    (
+        "started",
+        "began",
+        "'s",
+        "is",
+        "are",
+        "'re",
+        "spread",
+        "came",
+        "has",
+        "have",
+        "was",
+        "were",
+        "goes",
+        "runs",
+        "'ve",
+    )
+)
+"""How a sentence goes on about the symptom before it: "it started on my arm"."""
+
+
+def continue_symptom(reading: Reading, mention: Mention, found: Attributes) -> None:
+    """Add what the next sentence says of a symptom: "I've got a rash. It started on my right forearm"."""
+    following = mention.sentence + 1
+    if following >= len(reading.sentences) or any(
+        m.sentence == mention.sentence and m.start > mention.start and m.term.kind is mention.term.kind
+        for m in reading.mentions
+    ):
+        return
+    start, end = reading.sentences[following]
+    complaints = (FindingKind.SYMPTOM, FindingKind.PROBLEM, FindingKind.MEDICATION)
+    verb = reading.words[start + 1 : start + 2]
+    if (
+        reading.words[start] not in _PRONOUNS
+        or not _GOES_ON.intersection(verb)
+        or any(m.term.kind in complaints for m in reading.of_sentence(following))
+    ):
+        return
+    if duration := duration_in(reading, start, end):
+        found.put("duration", reading.text(*duration).lower(), *duration)
+    if "site" in found.values or "laterality" in found.values or mention.site:
+        return
+    for site in body_sites().find(words_of(reading.tokens[start:end])):
+        found.put("site", site.terms[0].concept, start + site.start, start + site.end)
+        for i in range(max(start, start + site.start - 2), start + site.start):
+            for side in ("left", "right", "bilateral"):
+                if reading.words[i] in table("attributes")["laterality"][side] and _is_side(reading.words, i):
+                    found.put("laterality", side, i, i + 1)
+        break
 
 
 def _grade(reading: Reading, mention: Mention, left: int, found: Attributes) -> None:

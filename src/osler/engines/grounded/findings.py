@@ -8,18 +8,30 @@ from dataclasses import replace
 from typing import Final
 
 from osler.engines.grounded.allergies import allergies
-from osler.engines.grounded.attributes import Attributes, duration_in, of_medicine, of_symptom
+from osler.engines.grounded.attributes import Attributes, continue_symptom, duration_in, of_medicine, of_symptom
 from osler.engines.grounded.context import FAMILY, HISTORICAL, HYPOTHETICAL, NEGATED, POSSIBLE
 from osler.engines.grounded.examination import Examination
+from osler.engines.grounded.meaning import is_presumed, meaning
 from osler.engines.grounded.measurements import measurements
-from osler.engines.grounded.plans import intends, is_order, plans, result_clause
-from osler.engines.grounded.questions import Answer, Exchange, about_family, denies, exchanges
+from osler.engines.grounded.plans import plans, result_clause, time_of
+from osler.engines.grounded.questions import Answer, Exchange, about_family, denies, exchanges, past_answer
 from osler.engines.grounded.reading import Mention, Reading, read
+from osler.engines.grounded.settling import OFFERED, settle
+from osler.engines.grounded.standing import (
+    SideEffect,
+    at_home,
+    is_general,
+    offered,
+    refused,
+    side_effect,
+    stopped,
+)
 from osler.kernel.engine_record import EngineRecord
 from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality
+from osler.notes.tokens import numbers
 from osler.speech.model import PATIENT, Transcript
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Raised when the same transcript would give other findings."""
 
 _ASKABLE: Final = frozenset(
@@ -32,36 +44,15 @@ _ASKABLE: Final = frozenset(
         FindingKind.EXAM,
     )
 )
-_TESTS: Final = frozenset(("lab", "imaging", "test"))
 _GIVEN: Final = frozenset(("than", "besides", "after", "since", "before", "for", "with", "except"))
 """Words before what a question takes as given: "any surgeries other than the lumpectomy?"."""
+_GENERAL: Final = frozenset(
+    (FindingKind.SYMPTOM, FindingKind.PROBLEM, FindingKind.MEDICATION, FindingKind.PROCEDURE, FindingKind.SOCIAL)
+)
+"""What general talk says of nobody."""
+_NEAR_DEGREES: Final = 6
+"""Tokens after "fever" in which its temperature stands."""
 _GOALS: Final = frozenset(("goal", "target", "below", "under", "above", "less", "greater", "if", "should", "than"))
-_PRESUMING: Final = frozenset(("how", "what", "when", "where", "why", "which", "tell"))
-_HAVING: Final = frozenset(
-    ("have", "having", "had", "has", "get", "getting", "feel", "feeling", "with", "notice", "in", "of", "on")
-)
-_TAKING: Final = frozenset(
-    (
-        "take",
-        "taking",
-        "taken",
-        "took",
-        "on",
-        "use",
-        "using",
-        "used",
-        "try",
-        "tried",
-        "need",
-        "have",
-        "had",
-        "start",
-        "of",
-    )
-)
-_POLAR: Final = frozenset(("any", "have", "had"))
-"""Words with which even "how about" asks whether: "how about any of those headaches?"."""
-_DEFINITE: Final = frozenset(("the", "your", "this", "that", "these", "those"))
 
 
 class GroundedFindingExtractor:
@@ -87,6 +78,7 @@ class _Extraction:
         self._found: list[tuple[int, int, Finding]] = []
         self._used: set[tuple[int, int]] = set()
         self._exam = Examination()
+        self._effects: list[tuple[SideEffect, str, Evidence]] = []
 
     def run(self) -> list[Finding]:
         pairs = exchanges(self._readings)
@@ -108,6 +100,8 @@ class _Extraction:
             self._add_measurements(reading)
         for exchange in pairs:
             self._add_duration(exchange)
+        self._add_side_effects()
+        settle(self._transcript, self._readings, self._found)
         self._found.sort(key=lambda row: row[:2])
         return [finding for _, _, finding in self._found]
 
@@ -140,13 +134,30 @@ class _Extraction:
         start, _ = reading.sentences[mention.sentence]
         before = reading.words[max(start, mention.start - 2) : mention.start]
         given = bool(_GIVEN.intersection(before))
-        if _presumed(reading, mention, start):
-            return self._stated(reading, mention, examining=False)
+        if is_presumed(reading, mention, start):
+            finding = self._stated(reading, mention, examining=False)
+            if finding and exchange and finding.kind is FindingKind.MEDICATION:
+                attributes = Attributes(dict(finding.attributes))
+                told = self._dose_told(reading, mention, exchange.reply, attributes)
+                finding = replace(finding, evidence=(*finding.evidence, *told), attributes=attributes.values)
+            return finding
         if exchange and mention in exchange.asked and mention.term.kind in _ASKABLE and not given:
+            past = past_answer(exchange)
+            if past and not mention.modified(NEGATED) and not _taken_up(exchange, mention):
+                return self._once_had(exchange, mention, past)
             denied = denies(exchange, mention)
             if denied is not None and not _taken_up(exchange, mention):
                 return self._answered(exchange, mention, denied)
         return None
+
+    def _once_had(self, exchange: Exchange, mention: Mention, past: tuple[int, int]) -> Finding | None:
+        """Return what "not anymore" or "I used to" makes of what was asked."""
+        start, end = past
+        finding = self._answered(replace(exchange, start=start, end=end), mention, denied=False)
+        if finding is None:
+            return None
+        stop = {"action": "stop"} if finding.kind is FindingKind.MEDICATION else {}
+        return replace(finding, temporality=Temporality.HISTORICAL, attributes={**finding.attributes, **stop})
 
     def _answered(self, exchange: Exchange, mention: Mention, denied: bool) -> Finding | None:
         question, reply = exchange.question, exchange.reply
@@ -154,11 +165,27 @@ class _Extraction:
         kind = FindingKind.SYMPTOM if term.kind is FindingKind.EXAM else term.kind
         attributes = of_medicine(question, mention) if kind is FindingKind.MEDICATION else of_symptom(question, mention)
         attributes.values.pop("action", None)
+        temporality = Temporality.HISTORICAL if mention.modified(HISTORICAL) else Temporality.CURRENT
+        told: list[Evidence] = []
+        if kind is FindingKind.MEDICATION:
+            if said := stopped(question, mention):
+                # "Have you stopped the aspirin?" "No." says that it is still taken.
+                attributes.spans.append(said)
+                if not denied:
+                    attributes.values["action"], temporality = "stop", Temporality.HISTORICAL
+                denied = False
+            elif not denied:
+                told = self._dose_told(question, mention, reply, attributes)
+        if kind is FindingKind.SYMPTOM and not denied:
+            told += self._degrees(term.concept, reply, 0, _clause_end(reply, exchange.end + 8), attributes)
+        if kind in OFFERED and denied and offered(question, mention.sentence):
+            attributes.values["action"], temporality, denied = "declined", Temporality.HYPOTHETICAL, False
         family = mention.modified(FAMILY) or about_family(exchange)
         evidence = [
             self._cite(question, mention.start, mention.end),
             self._cite(reply, exchange.start, _clause_end(reply, exchange.end)),
             *(self._cite(question, start, end) for start, end in attributes.spans),
+            *told,
         ]
         return Finding(
             kind=kind,
@@ -167,21 +194,45 @@ class _Extraction:
             evidence=_distinct(evidence),
             negated=denied,
             experiencer=Experiencer.FAMILY if family else Experiencer.PATIENT,
-            temporality=Temporality.HISTORICAL if mention.modified(HISTORICAL) else Temporality.CURRENT,
+            temporality=temporality,
             attributes=attributes.values,
         )
 
+    def _dose_told(self, question: Reading, mention: Mention, reply: Reading, attributes: Attributes) -> list[Evidence]:
+        """Take the dose of the question's last medicine from the reply: "what dose?" "fifty milligrams"."""
+        last = [m for m in question.mentions if m.term.kind is FindingKind.MEDICATION][-1]
+        if "dose" in attributes.values or reply.by_clinician or last is not mention:
+            return []
+        for number, (start, _) in enumerate(reply.sentences[:3]):
+            if any(m.term.kind is FindingKind.MEDICATION for m in reply.of_sentence(number)):
+                return []
+            later = of_medicine(reply, replace(mention, start=start, end=start, sentence=number))
+            if "dose" in later.values:
+                for name in ("dose", "unit", "frequency", "route"):
+                    if name in later.values:
+                        attributes.values.setdefault(name, later.values[name])
+                return [self._cite(reply, s, e) for s, e in later.spans]
+        return []
+
     def _stated(self, reading: Reading, mention: Mention, examining: bool) -> Finding | None:
-        meaning = _meaning(reading, mention, examining)
-        if meaning is None:
+        meant = meaning(reading, mention, examining)
+        if meant is None:
             return None
-        kind, concept = meaning
+        kind, concept = meant
+        if kind in _GENERAL and not mention.modified(HYPOTHETICAL) and is_general(reading, mention.sentence):
+            return None
         medicine = kind is FindingKind.MEDICATION
         attributes = of_medicine(reading, mention) if medicine else of_symptom(reading, mention)
         if medicine:
             self._complete_medicine(reading, mention, attributes)
         if mention.site:
             attributes.values.setdefault("site", mention.site)
+        told: list[Evidence] = []
+        if kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM) and not reading.by_clinician:
+            continue_symptom(reading, mention, attributes)
+            told = self._degrees(concept, reading, mention.end, mention.end + _NEAR_DEGREES, attributes)
+        if kind is FindingKind.ORDER and (when := time_of(reading, mention)):
+            attributes.put("when", reading.text(*when).lower(), *when)
         if mention.modified(POSSIBLE):
             attributes.values["certainty"] = "possible"
         # "The mammogram was negative" denies what it looked for, not the mammogram.
@@ -189,18 +240,51 @@ class _Extraction:
         spans = [(m.start, m.end) for m in mention.modifiers if negated and m.category == NEGATED] + attributes.spans
         if kind is FindingKind.RESULT and (clause := result_clause(reading, mention)):
             spans.append(clause)
+        temporality = _temporality(mention)
+        if medicine and (said := stopped(reading, mention)):
+            negated, temporality = False, Temporality.HISTORICAL
+            attributes.values["action"] = "stop"
+            spans.append(said)
+        elif kind in OFFERED and (said := refused(reading, mention)):
+            negated, temporality = False, Temporality.HYPOTHETICAL
+            attributes.values["action"] = "declined"
+            spans.append(said)
+        effect = side_effect(self._readings, reading.index, mention) if kind is FindingKind.SYMPTOM else None
+        if effect:
+            spans.append((effect.start, effect.end))
+            if effect.drug:
+                attributes.values["cause"] = effect.drug.term.concept
+            if effect.past and temporality is Temporality.CURRENT:
+                temporality = Temporality.HISTORICAL
+            mentioned = self._cite(reading, mention.start, mention.end)
+            self._effects.append((effect, mentioned.quote.lower(), mentioned))
+        if kind is FindingKind.SOCIAL:
+            attributes.values.pop("certainty", None)
+        if negated:
+            attributes.values.pop("severity", None)
         return Finding(
             kind=kind,
             text=reading.text(mention.start, mention.end).lower(),
             concept=concept,
             evidence=_distinct(
-                [self._cite(reading, mention.start, mention.end), *(self._cite(reading, s, e) for s, e in spans)]
+                [self._cite(reading, mention.start, mention.end), *(self._cite(reading, s, e) for s, e in spans), *told]
             ),
             negated=negated,
             experiencer=Experiencer.FAMILY if mention.modified(FAMILY) else Experiencer.PATIENT,
-            temporality=_temporality(mention),
+            temporality=temporality,
             attributes=attributes.values,
         )
+
+    def _degrees(self, concept: str, reading: Reading, start: int, end: int, attributes: Attributes) -> list[Evidence]:
+        """Take the temperature that is told with a fever: "a fever?" "yes, 101.8 last night"."""
+        if concept != "fever":
+            return []
+        for number in numbers(reading.tokens[start:end]):
+            value = number.value
+            if " " not in value and (95 <= float(value) <= 108 or 35 <= float(value) <= 43):
+                attributes.values["value"] = value
+                return [self._cite(reading, start + number.start, start + number.end)]
+        return []
 
     def _complete_medicine(self, reading: Reading, mention: Mention, attributes: Attributes) -> None:
         """Only the clinician's words change a medicine; a dose may follow in the next sentence of the same turn."""
@@ -210,7 +294,9 @@ class _Extraction:
         if "dose" in attributes.values or following >= len(reading.sentences):
             return
         medicines = [m for m in reading.mentions if m.term.kind is FindingKind.MEDICATION]
-        if any(m.sentence == following for m in medicines) or medicines[-1].sentence > mention.sentence:
+        if any(
+            m.sentence == following or (m.sentence == mention.sentence and m.start > mention.start) for m in medicines
+        ):
             return
         start, end = reading.sentences[following]
         if end - start > 12:
@@ -229,6 +315,9 @@ class _Extraction:
             hypothetical = bool(_GOALS.intersection(before))
             evidence = self._cite(reading, measured.start, measured.end)
             attributes = {"value": measured.value} | ({"unit": measured.unit} if measured.unit else {})
+            before_this = self._readings[reading.index - 1] if reading.index else None
+            if at_home(reading, measured.start, measured.end, before_this):
+                attributes["where"] = "home"
             finding = Finding(
                 kind=FindingKind.VITAL,
                 text=evidence.quote.lower(),
@@ -258,44 +347,20 @@ class _Extraction:
                 self._found[place] = (turn, start, replace(finding, evidence=evidence, attributes=attributes))
             return
 
+    def _add_side_effects(self) -> None:
+        """Give a medicine the symptom that was blamed on it."""
+        for effect, name, evidence in self._effects:
+            for place, (turn, start, finding) in enumerate(self._found):
+                if effect.drug is None or (turn, start) != (effect.turn, effect.drug.start):
+                    continue
+                if finding.kind in (FindingKind.MEDICATION, FindingKind.ALLERGY):
+                    attributes = {"reaction": name, **finding.attributes}
+                    pieces = _distinct((*finding.evidence, evidence))
+                    self._found[place] = (turn, start, replace(finding, evidence=pieces, attributes=attributes))
+
     def _cite(self, reading: Reading, start: int, end: int) -> Evidence:
         tokens = reading.tokens
         return Evidence.cite(self._transcript, reading.index, tokens[start].start, tokens[end - 1].end)
-
-
-def _meaning(reading: Reading, mention: Mention, examining: bool) -> tuple[FindingKind, str] | None:
-    """Return what a mention means in its place: the same word is a complaint, a sign, a result or an order."""
-    term = mention.term
-    sign = mention.meaning(FindingKind.EXAM)
-    if term.kind is FindingKind.PROCEDURE:
-        if reading.by_clinician and is_order(reading, mention):
-            return FindingKind.ORDER, term.concept
-        if reading.by_clinician and term.category in _TESTS and result_clause(reading, mention):
-            return FindingKind.RESULT, term.concept
-        return None if term.category == "referral" else (FindingKind.PROCEDURE, term.concept)
-    if reading.by_clinician and examining and term.kind in (FindingKind.SYMPTOM, FindingKind.EXAM):
-        return FindingKind.EXAM, (sign or term).concept
-    if term.kind is FindingKind.EXAM:
-        clear = examining or mention.end - mention.start > 1
-        return (FindingKind.EXAM, term.concept) if reading.by_clinician and clear else None
-    if term.kind is FindingKind.SOCIAL and reading.by_clinician and intends(reading, mention.sentence):
-        return None
-    return term.kind, term.concept
-
-
-def _presumed(reading: Reading, mention: Mention, start: int) -> bool:
-    """Say whether a question takes for granted what it names: "how is your cough?", "does the pain move?"."""
-    words = reading.words
-    before = words[max(start, mention.start - 3) : mention.start]
-    if not _DEFINITE.intersection(before[-2:]):
-        return False
-    if _PRESUMING.intersection(words[start : start + 6]) and not _POLAR.intersection(words[start : mention.start]):
-        return True
-    if mention.term.kind is FindingKind.MEDICATION:
-        return not _TAKING.intersection(words[start : mention.start])
-    clause = bool(mention.site) and mention.end - mention.start > 2
-    complaint = mention.term.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM)
-    return complaint and not clause and not _HAVING.intersection(before)
 
 
 def _temporality(mention: Mention) -> Temporality:
@@ -306,7 +371,7 @@ def _temporality(mention: Mention) -> Temporality:
 
 def _taken_up(exchange: Exchange, mention: Mention) -> bool:
     """Say whether the answer names what was asked itself: then its own words decide."""
-    concepts = {term.concept for m in exchange.reply.mentions for term in m.terms}
+    concepts = {term.concept for m in exchange.reply.mentions if not m.modified(FAMILY) for term in m.terms}
     return any(term.concept in concepts for term in mention.terms)
 
 

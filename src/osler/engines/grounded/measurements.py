@@ -48,7 +48,13 @@ def measurements(reading: Reading) -> list[Measurement]:
                 continue
             unit = units.get(number.end, "")
             first, last = min(start, number.start), max(end, number.end + bool(unit))
-            found.append(Measurement(vital["concept"], number.value, unit or vital.get("unit", ""), first, last, True))
+            value, unit = number.value, unit or vital.get("unit", "")
+            inches = _inches(found_numbers, number, units) if vital["concept"] == "height" and unit == "ft" else None
+            if inches is not None:
+                value, unit = f"{value} ft {inches.value} in", ""
+                last = inches.end + (units.get(inches.end) == "inch")
+                taken.update(range(inches.start, inches.end))
+            found.append(Measurement(vital["concept"], value, unit, first, last, True))
             taken.update(range(start, end), range(number.start, number.end))
     return sorted(found, key=lambda m: m.start)
 
@@ -101,6 +107,14 @@ def _number_for(
         if link in (["/"], ["over"]) or reading.words[number.start - 1 : number.start] == ["/"]:
             continue
         return number
+    return None
+
+
+def _inches(found_numbers: Sequence[Number], feet: Number, units: Mapping[int, str]) -> Number | None:
+    """Return the inches of "five feet ten inches", "5 feet 10"."""
+    for number in found_numbers:
+        if 1 <= number.start - feet.end <= 2 and _within(number, (0, 11.9)) and units.get(number.end) in (None, "inch"):
+            return number
     return None
 
 

@@ -7,6 +7,7 @@ from osler.engines.grounded.attributes import duration_in
 from osler.engines.grounded.context import HYPOTHETICAL, NEGATED
 from osler.engines.grounded.lexicon import indexed, phrases_in, table
 from osler.engines.grounded.reading import Mention, Reading
+from osler.engines.grounded.standing import safety_net
 from osler.notes.model import Evidence, Finding, FindingKind, Temporality
 from osler.speech.model import Transcript
 
@@ -29,9 +30,12 @@ def is_order(reading: Reading, mention: Mention) -> bool:
     before = reading.words[start : mention.start]
     if mention.modified(NEGATED) or mention.modified(HYPOTHETICAL):
         return False
-    if phrases_in(before, _tests("past")) or phrases_in(before, _never_advice()):
-        return False
     intentions = phrases_in(before, _tests("intention"))
+    if phrases_in(before, _never_advice()):
+        return False
+    # "Since you've been tired, I'm going to order ...": what lies before the intention is no part of the order.
+    if phrases_in(before[intentions[-1][0] :] if intentions else before, _tests("past")):
+        return False
     return bool(intentions) and any(s >= intentions[0][0] for s, _ in phrases_in(before, _tests("order")))
 
 
@@ -39,6 +43,15 @@ def intends(reading: Reading, sentence: int) -> bool:
     """Say whether a sentence says what is to be done."""
     start, end = reading.sentences[sentence]
     return bool(phrases_in(reading.words[start:end], _plan("intention")))
+
+
+def time_of(reading: Reading, mention: Mention) -> tuple[int, int] | None:
+    """Return the tokens that say when an order is due: "in three months" after it."""
+    _, end = reading.sentences[mention.sentence]
+    when = duration_in(reading, mention.end, min(end, mention.end + 10), bare=True)
+    if when is None or reading.words[when[0] - 1] not in ("in", "within", "after"):
+        return None
+    return when[0] - 1, when[1]
 
 
 def result_clause(reading: Reading, mention: Mention) -> tuple[int, int] | None:
@@ -77,6 +90,19 @@ def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[t
                 attributes={"when": when},
             ),
         )
+    elif safety_net(reading, sentence):
+        evidence = _cite(transcript, reading, start, min(_trimmed(reading, end), start + _LONGEST + 10))
+        yield (
+            (reading.index, start),
+            Finding(
+                FindingKind.FOLLOW_UP,
+                evidence.quote.lower(),
+                "return precautions",
+                (evidence,),
+                temporality=Temporality.HYPOTHETICAL,
+            ),
+        )
+        return
     intentions = phrases_in(words, _plan("intention"))
     first = intentions[0][0] if intentions else 0
     if phrases_in(words, _never_advice()):
@@ -97,11 +123,24 @@ def _follow_up(reading: Reading, start: int, end: int) -> tuple[int, int, str] |
         after = start + e
         if reading.words[after : after + 1] and reading.words[after] in _NOT_AHEAD:
             continue
+        if event := _event(reading, after, min(end, after + 14)):
+            return start + s, event[1], reading.text(*event).lower()
         if not set(reading.words[after : min(end, after + 8)]).intersection(_follow_up_times()):
             continue
         when = duration_in(reading, after, min(end, after + 14), bare=True)
         if when:
             return start + s, when[1], reading.text(*when).lower()
+    return None
+
+
+def _event(reading: Reading, start: int, end: int) -> tuple[int, int] | None:
+    """Return the tokens of "once the lab results are ready": from the word that says when to the end of its clause."""
+    for s, e in phrases_in(reading.words[start : min(end, start + 6)], _follow_ups("events")):
+        last = start + e
+        while last < end and reading.tokens[last].is_word:
+            last += 1
+        if phrases_in(reading.words[start + e : last], _follow_ups("event_things")):
+            return start + s, last
     return None
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Final
 
-from osler.engines.grounded.context import NEGATED
+from osler.engines.grounded.context import FAMILY, NEGATED
 from osler.engines.grounded.lexicon import indexed, phrases_in, table
 from osler.engines.grounded.reading import Mention, Reading
 
@@ -102,12 +102,38 @@ def denies(exchange: Exchange, mention: Mention) -> bool | None:
         agreeing = _leading(exchange.reply.words, exchange.start, _phrases("agreeing"))
         return True if agreeing and not phrases_in(rest[:8], _phrases("disagreeing")) else None
     alternatives = [m for m in exchange.asked if m.sentence == mention.sentence]
-    named = {term.concept for m in exchange.reply.mentions for term in m.terms}
+    named = {term.concept for m in exchange.reply.mentions if not m.modified(FAMILY) for term in m.terms}
+    if _names_another(exchange):
+        return None  # "numbness in the feet?" "some tingling in the toes"
     if any(term.concept in named for other in alternatives for term in other.terms):
         return None  # "body aches, joint pain?" "a bit of joint pain": what it does not name stays open
     if len(alternatives) > 1 and _offers_choice(exchange.question, mention.sentence):
         return None
     return False
+
+
+def past_answer(exchange: Exchange) -> tuple[int, int] | None:
+    """Return the tokens of an answer that puts what was asked in the past: "not anymore", "I used to"."""
+    words = exchange.reply.words
+    start = 0
+    while start < len(words) and (skip := _opener(words, start)):
+        start += skip
+    if exchange.answer is Answer.YES:
+        start = exchange.end + (words[exchange.end : exchange.end + 1] == [","])
+    elif words[start : start + 2] == ["no", ","]:
+        start += 2
+    length = _leading(words, start, _phrases("past"))
+    return (start, start + length) if length else None
+
+
+def _names_another(exchange: Exchange) -> bool:
+    """Say whether a "some" or "a little" goes on with a symptom that was not asked for."""
+    reply = exchange.reply
+    if not _leading(reply.words, exchange.start, _phrases("amounts")):
+        return False
+    asked = {term.concept for m in exchange.asked for term in m.terms}
+    following = [m for m in reply.mentions if 0 <= m.start - exchange.end <= 1]
+    return bool(following) and not any(term.concept in asked for m in following for term in m.terms)
 
 
 def about_family(exchange: Exchange) -> bool:
