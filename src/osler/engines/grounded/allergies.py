@@ -39,7 +39,7 @@ def allergies(transcript: Transcript, readings: Sequence[Reading], pairs: Sequen
         substances = [
             row
             for row in _substances(exchange.reply, 0, len(exchange.reply.words))
-            if row[0] not in {m.term.concept for m in inside} and not (inside and not exchange.narrowed)
+            if row[0] not in {concept for concept, *_ in inside} and not (inside and not exchange.narrowed)
         ]
         if substances:
             answered.add(exchange.reply.index)
@@ -51,7 +51,7 @@ def allergies(transcript: Transcript, readings: Sequence[Reading], pairs: Sequen
             yield (
                 place,
                 Finding(FindingKind.ALLERGY, question.quote.lower(), "allergies", (question, reply), negated=True),
-                set(),
+                {(exchange.reply.index, m.start) for m in exchange.reply.mentions if is_borne(exchange.reply, m.start)},
             )
         if inside:
             answered.add(exchange.reply.index)
@@ -62,7 +62,7 @@ def allergies(transcript: Transcript, readings: Sequence[Reading], pairs: Sequen
 
 
 def _asked_by_name(
-    transcript: Transcript, exchange: Exchange, inside: Sequence[Mention], question: Evidence
+    transcript: Transcript, exchange: Exchange, inside: Sequence[_Row], question: Evidence
 ) -> Iterator[Found]:
     """Yield what an answer says to "are you allergic to penicillin?"."""
     if exchange.answer not in (Answer.NO, Answer.YES):
@@ -70,12 +70,12 @@ def _asked_by_name(
     reply = exchange.reply
     answer = _cite(transcript, reply, exchange.start, exchange.end)
     denied = exchange.answer is Answer.NO
-    for mention in inside:
-        again = {(reply.index, m.start) for m in reply.mentions if m.term.concept == mention.term.concept}
-        name = _cite(transcript, exchange.question, mention.start, mention.end)
+    for concept, start, end, *_ in inside:
+        again = {(reply.index, m.start) for m in reply.mentions if m.term.concept == concept}
+        name = _cite(transcript, exchange.question, start, end)
         evidence, attributes = [name, answer, question], {}
         reaction = None if denied else first_reaction(reply, exchange.end, len(reply.words))
-        used = {(exchange.question.index, mention.start)} | again
+        used = {(exchange.question.index, start)} | again
         if reaction:
             evidence.append(_cite(transcript, reply, reaction[0], reaction[1]))
             attributes["reaction"] = reply.text(reaction[0], reaction[1]).lower()
@@ -83,12 +83,12 @@ def _asked_by_name(
         finding = Finding(
             FindingKind.ALLERGY,
             name.quote.lower(),
-            mention.term.concept,
+            concept,
             tuple(evidence),
             negated=denied,
             attributes=attributes,
         )
-        yield (exchange.question.index, mention.start), finding, used
+        yield (exchange.question.index, start), finding, used
 
 
 def _stated(transcript: Transcript, readings: Sequence[Reading], reading: Reading) -> Iterator[Found]:
@@ -234,10 +234,12 @@ def _asked_for(reading: Reading) -> int | None:
     return None
 
 
-def _inside(reading: Reading) -> Iterator[Mention]:
-    """Yield the medicines that the question itself names: "allergic to penicillin?"."""
-    asked = questioned(reading)
-    return (m for m in reading.mentions if m.sentence in asked and m.term.kind is FindingKind.MEDICATION)
+def _inside(reading: Reading) -> Iterator[_Row]:
+    """Yield the substances that the question itself names: "allergic to penicillin?"."""
+    for number in sorted(questioned(reading)):
+        for row in _substances(reading, *reading.sentences[number]):
+            if row[0] not in _other():
+                yield row
 
 
 def _cite(transcript: Transcript, reading: Reading, start: int, end: int) -> Evidence:

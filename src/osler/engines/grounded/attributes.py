@@ -170,6 +170,8 @@ def of_medicine(reading: Reading, mention: Mention) -> Attributes:
     left, right = _territory(reading, mention, start, end, FindingKind.MEDICATION)
     _dose(reading, mention.end, right, found) or _dose(reading, left, mention.start, found, near=6)
     for s, e, frequency in frequencies_in(reading.tokens[mention.end : right]):
+        if "ago" in reading.words[mention.end + e : mention.end + e + 1]:
+            continue  # "a month ago"
         found.put("frequency", frequency, mention.end + s, mention.end + e)
         break
     for route, phrases in _routes().items():
@@ -257,6 +259,8 @@ def _side(reading: Reading, mention: Mention, start: int, end: int, found: Attri
 def _is_side(words: Sequence[str], i: int) -> bool:
     before = words[i - 1] if i else ""
     after = words[i + 1] if i + 1 < len(words) else ""
+    if words[i] == "right" and after == "." and before in ("the", "my", "your", "his", "her"):
+        return True
     if words[i] == "right":
         return before not in ("all", "that's", "'s", "'re") and after not in (
             "now",

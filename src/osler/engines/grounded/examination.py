@@ -18,6 +18,10 @@ class Examination:
         """Say whether the examination has begun and nothing has ended it yet."""
         return self._open
 
+    def begin(self) -> None:
+        """Take the examination for begun: a sign was reported that nobody tells otherwise."""
+        self._open = True
+
     def follow(self, reading: Reading, sentence: int) -> bool:
         """Return whether this sentence reports the examination."""
         if not reading.by_clinician:

@@ -21,6 +21,7 @@ from osler.engines.grounded.standing import (
     SideEffect,
     at_home,
     is_general,
+    kept,
     offered,
     refused,
     side_effect,
@@ -219,6 +220,8 @@ class _Extraction:
         if meant is None:
             return None
         kind, concept = meant
+        if kind is FindingKind.EXAM and mention.end - mention.start > 1:
+            self._exam.begin()
         if kind in _GENERAL and not mention.modified(HYPOTHETICAL) and is_general(reading, mention.sentence):
             return None
         medicine = kind is FindingKind.MEDICATION
@@ -249,6 +252,11 @@ class _Extraction:
             negated, temporality = False, Temporality.HYPOTHETICAL
             attributes.values["action"] = "declined"
             spans.append(said)
+        elif kind is FindingKind.SOCIAL and (said := stopped(reading, mention)):
+            negated, temporality = False, Temporality.HISTORICAL
+            spans.append(said)
+        if medicine and negated and kept(reading, mention):
+            negated = False
         effect = side_effect(self._readings, reading.index, mention) if kind is FindingKind.SYMPTOM else None
         if effect:
             spans.append((effect.start, effect.end))

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from osler.engines.grounded.lexicon import body_sites
 from osler.engines.grounded.plans import intends, is_order, result_clause
 from osler.engines.grounded.reading import Mention, Reading
 from osler.notes.model import FindingKind
@@ -63,6 +64,10 @@ def is_presumed(reading: Reading, mention: Mention, start: int) -> bool:
     """Say whether a question takes for granted what it names: "how is your cough?", "does the pain move?"."""
     words = reading.words
     before = words[max(start, mention.start - 3) : mention.start]
+    if mention.term.kind is FindingKind.MEDICATION and before[-2:] in (["how", "much"], ["how", "many"]):
+        return True
+    if not mention.site and body_sites().find([(word, i) for i, word in enumerate(before[-1:])]):
+        return False  # "does your knee lock?"
     if mention.term.kind is FindingKind.MEDICATION and _DOSE_ASKED.intersection(words[start : mention.start]):
         return True
     if not _DEFINITE.intersection(before[-2:]):

@@ -7,7 +7,7 @@ from osler.engines.grounded.attributes import duration_in
 from osler.engines.grounded.context import HYPOTHETICAL, NEGATED
 from osler.engines.grounded.lexicon import indexed, phrases_in, table
 from osler.engines.grounded.reading import Mention, Reading
-from osler.engines.grounded.standing import safety_net
+from osler.engines.grounded.standing import is_general, safety_net
 from osler.notes.model import Evidence, Finding, FindingKind, Temporality
 from osler.speech.model import Transcript
 
@@ -51,6 +51,8 @@ def time_of(reading: Reading, mention: Mention) -> tuple[int, int] | None:
     when = duration_in(reading, mention.end, min(end, mention.end + 10), bare=True)
     if when is None or reading.words[when[0] - 1] not in ("in", "within", "after"):
         return None
+    if phrases_in(reading.words[mention.end : when[0]], _tests("order")):
+        return None
     return when[0] - 1, when[1]
 
 
@@ -75,9 +77,12 @@ def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[t
     start, end = reading.sentences[sentence]
     words = reading.words[start:end]
     follow = _follow_up(reading, start, end)
+    conditional = False
+    conditions: list[tuple[int, int]] = []
     if follow:
         first, last, when = follow
-        conditional = bool(phrases_in(words, _follow_ups("conditions")))
+        conditions = phrases_in(words, _follow_ups("conditions"))
+        conditional = any(start + s < first for s, _ in conditions)
         evidence = _cite(transcript, reading, first, last)
         yield (
             (reading.index, first),
@@ -90,7 +95,8 @@ def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[t
                 attributes={"when": when},
             ),
         )
-    elif safety_net(reading, sentence):
+    if safety_net(reading, sentence) and not (follow and conditional):
+        start = start + conditions[0][0] if follow and conditions else start
         evidence = _cite(transcript, reading, start, min(_trimmed(reading, end), start + _LONGEST + 10))
         yield (
             (reading.index, start),
@@ -109,6 +115,8 @@ def plans(transcript: Transcript, reading: Reading, sentence: int) -> Iterator[t
         return
     advised = sorted((s, concept) for concept, index in _advice() for s, _ in phrases_in(words, index) if s >= first)
     if not intentions:
+        if is_general(reading, sentence):
+            return
         # Without an intention, only an imperative is advice: "check your blood pressure at home".
         advised = [row for row in advised if row[0] <= _IMPERATIVE]
     if advised and not follow:

@@ -94,7 +94,7 @@ def denies(exchange: Exchange, mention: Mention) -> bool | None:
     """Say whether the answer denies (True) or affirms (False) an asked mention; None if it does neither."""
     negative_question = mention.modified(NEGATED)
     if exchange.answer is Answer.NO:
-        return True
+        return None if _denies_another(exchange, mention) else True
     if exchange.answer is not Answer.YES:
         return None
     if negative_question:
@@ -124,6 +124,20 @@ def past_answer(exchange: Exchange) -> tuple[int, int] | None:
         start += 2
     length = _leading(words, start, _phrases("past"))
     return (start, start + length) if length else None
+
+
+def _denies_another(exchange: Exchange, mention: Mention) -> bool:
+    """Say whether the "no" is that of one thing of a list: "nausea or vomiting?" "no nausea"."""
+    reply = exchange.reply
+    asked = {term.concept for m in exchange.asked for term in m.terms}
+    own = {term.concept for term in mention.terms}
+    end = exchange.end
+    while end < len(reply.words) and reply.words[end] not in (",", ".", "?", "!", "..."):
+        end += 1
+    named = {term.concept for m in reply.mentions if exchange.start <= m.start < end for term in m.terms}
+    if phrases_in(reply.words[exchange.start :], _phrases("sweeping")) or named & own:
+        return False
+    return exchange.end > exchange.start and bool(named & asked)
 
 
 def _names_another(exchange: Exchange) -> bool:

@@ -297,6 +297,9 @@ def _joined(words: Sequence[str], match: Match, sites: Sequence[Match]) -> tuple
     for site in sites:
         if site.start >= match.end:
             between = words[match.end : site.start]
+            adjective = " ".join(words[match.start : match.end]) in rules.adjectives
+            if adjective and all(word in _SIDES for word in between):
+                return site.terms[0].concept, match.start, site.end
             if len(between) <= 6 and between and between[0] in rules.links and all(w in rules.fill for w in between):
                 return site.terms[0].concept, match.start, site.end
         elif site.end <= match.start:
@@ -304,6 +307,10 @@ def _joined(words: Sequence[str], match: Match, sites: Sequence[Match]) -> tuple
             if len(between) <= 4 and all(w in rules.verbs_between or w in FILLERS or w == "-" for w in between):
                 return site.terms[0].concept, site.start, match.end
     return None
+
+
+_SIDES: Final = frozenset(("left", "right", "both", "big", "lower", "upper"))
+"""Words between "swollen" and "knee"."""
 
 
 def _verb_after(words: Sequence[str], site: Match) -> tuple[str, int] | None:
@@ -332,6 +339,7 @@ def _disjoint(mentions: Sequence[Mention]) -> list[Mention]:
 @dataclass(frozen=True, slots=True)
 class _Sited:
     heads: dict[str, str]
+    adjectives: frozenset[str]
     verbs: dict[tuple[str, ...], str]
     links: frozenset[str]
     fill: frozenset[str]
@@ -350,6 +358,7 @@ def _sited() -> _Sited:
             for word in surfaces
             for surface in {word, singular(word), word + "s"}
         },
+        adjectives=frozenset(data["adjectives"]),
         verbs={tuple(verb.split()): concept for concept, verbs in data["verbs"].items() for verb in verbs},
         links=links,
         fill=links | frozenset(data["between"]),

@@ -55,6 +55,8 @@ def stopped(reading: Reading, mention: Mention) -> tuple[int, int] | None:
             continue
         if phrases_in(lead, _words("stopped", "unless")):
             continue
+        if reading.by_clinician and reading.words[first + s] not in table("standing")["stopped"]["told_by_clinicians"]:
+            continue  # "quit taking the aspirin" is an order
         return first + s, first + e
     other = next((m.start for m in _medicines(reading) if m.start >= mention.end), end)
     for s, e in phrases_in(reading.words[mention.end : min(end, other)], _words("stopped", "after")):
@@ -62,6 +64,12 @@ def stopped(reading: Reading, mention: Mention) -> tuple[int, int] | None:
         if not phrases_in(lead, _words("stopped", "unless")):
             return mention.end + s, mention.end + e
     return None
+
+
+def kept(reading: Reading, mention: Mention) -> bool:
+    """Say whether what is denied is that a medicine was stopped or missed."""
+    start, _ = reading.sentences[mention.sentence]
+    return bool(phrases_in(reading.words[max(start, mention.start - _NEAR) : mention.start], _words("stopped", "kept")))
 
 
 def refused(reading: Reading, mention: Mention) -> tuple[int, int] | None:
@@ -119,15 +127,23 @@ def side_effect(readings: Sequence[Reading], index: int, mention: Mention) -> Si
         for s, e in reversed(phrases_in(reading.words[start : mention.start], _words("reaction", name))):
             s, e = start + s, start + e
             between = reading.words[e : mention.start]
-            blames = bool(phrases_in(reading.words[s:e], _words("reaction", "blaming")))
+            blames = any(phrases_in(reading.words[s:e], _words("reaction", which)) for which in ("blaming", "erupting"))
             if mention.start - e > _NEAR or "for" in between or not (blames or asked_why):
                 continue
             found = _culprit(readings, index, s)
+            if found is None and phrases_in(reading.words[s:e], _words("reaction", "erupting")):
+                named = [m for m in _medicines(reading) if start <= m.start < s]
+                found = (index, named[-1]) if named else None
             if found is None and not asked_why:
                 continue
             turn, drug = found or (index, None)
             direct = drug is not None and turn == index and drug.end == s
-            generic = direct and drug is not None and not _DEFINITE.intersection(reading.words[: drug.start][-1:])
+            barred = drug is not None and bool(
+                phrases_in(readings[turn].words[max(0, drug.start - 4) : drug.start], _words("reaction", "barred"))
+            )
+            generic = barred or (
+                direct and drug is not None and not _DEFINITE.intersection(reading.words[: drug.start][-1:])
+            )
             return SideEffect(turn, drug, past or asked_why, generic, s, e)
     return _linked(reading, mention, start, end)
 
