@@ -1,6 +1,7 @@
 """The command line on real audio with the real models. Sounds are made here; the sample visit is our own."""
 
 import json
+import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.integration.cli import osler
 
 pytestmark = pytest.mark.engine
 
+HYPERTENSION = Path(__file__).parents[3] / "shared" / "audio" / "visit-hypertension.mp3"
 SAMPLE = Path(__file__).parents[2] / "examples" / "sample-visit" / "visit.ogg"
 RATE = 16_000
 
@@ -72,6 +74,22 @@ def test_a_note_from_the_sample_visit_cites_words_and_seconds(sample_transcript:
             turn = turns[e["turn"]]
             assert turn["text"][e["start"] : e["end"]] == e["quote"]
             assert turn["start"] - 0.01 <= e["audio_start"] <= e["audio_end"] <= turn["end"] + 0.01
+
+
+@pytest.mark.skipif(
+    not HYPERTENSION.exists() and "CI" not in os.environ, reason="needs ../shared, which a lone clone does not have"
+)
+def test_a_real_visit_comes_out_right(tmp_path: Path) -> None:
+    target = tmp_path / "transcript.json"
+    assert osler("transcribe", HYPERTENSION, "--json", "-o", target).code == 0
+    turns = Transcript.from_json(json.loads(target.read_text())).turns
+    said = {who: " ".join(t.text for t in turns if t.speaker == who) for who in (CLINICIAN, PATIENT)}
+    assert "145/92" in said[CLINICIAN] and "order a lipid pan" in said[CLINICIAN]
+    assert "fast" in said[CLINICIAN] and "8 to 12 hours" in said[CLINICIAN]
+    assert "Do I need to fast" in said[PATIENT] and "energy" in said[PATIENT]
+    assert "albuterol" not in " ".join(said.values()), "the vocabulary must not be echoed into the visit"
+    note = osler("note", target).out
+    assert "145/92" in note and "lipid pan" in note and "8 to 12 hours" in note
 
 
 def test_content_counts_and_not_the_extension(tmp_path: Path) -> None:

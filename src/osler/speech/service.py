@@ -18,6 +18,7 @@ from osler.speech.blocks import Block, blocks
 from osler.speech.diarization import Voices, diarizer_record, find_speakers, hear_voices, word_affinity
 from osler.speech.model import HeardWord, Transcript, Turn
 from osler.speech.ports import SpeakerEncoder, SpeechDetector, Transcriber
+from osler.speech.second_hearing import hear_again
 from osler.speech.turns import build_turns
 from osler.speech.vocabulary import decoder_bias
 from osler.speech.word_times import fit_words
@@ -103,7 +104,8 @@ class SpeechService:
             vocabulary=vocabulary,
             done=lambda seconds: report(block.start + seconds),
         )
-        placed = fit_words(recognition.words, block.regions)
+        words = hear_again(recognition.words, block.samples, block.regions, self._transcriber, recognition.language)
+        placed = fit_words(words, block.regions)
         moved = [replace(w, start=w.start + block.start, end=w.end + block.start) for w in placed]
         return moved, language or (recognition.language if moved else None)
 
