@@ -1,6 +1,7 @@
 """Makes statements of answered questions: "any fevers?" and "no" give "The patient denies fevers." """
 
 import re
+from functools import cache
 
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.rewriting import (
@@ -88,6 +89,7 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
         return None
     if not yes and re.match(r"(?:no|not)\b", noun):
         return None
+    noun = _own_function().sub(r"\1 \2", noun)
     noun = re.sub(r"\byour\b", reference.possessive, noun, flags=re.I)
     noun = re.sub(
         r"\byourself\b", {"he": "himself", "she": "herself"}.get(reference.subject, "themselves"), noun, flags=re.I
@@ -96,6 +98,13 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     if yes and several:
         return None
     return finish(f"the patient {'reports' if yes else 'denies'} {noun}")
+
+
+@cache
+def _own_function() -> re.Pattern[str]:
+    return re.compile(
+        rf"\b(in|with|of|to) your ((?:{'|'.join(load_lexicon().patterns('functions'))})\b)", re.IGNORECASE
+    )
 
 
 def _uninverted(auxiliary: str, subject: str, rest: str, yes: bool, reference: Reference) -> str | None:
@@ -136,7 +145,7 @@ def topic_answer(question: str, answer: str, reference: Reference, position: flo
     ``position`` is the share of the visit's words before the answer.
     """
     asked = spell(question)
-    text = _LED_IN.sub("", tidy(answer))
+    text = _led_in().sub("", tidy(answer))
     words = text.split()
     if (
         not 1 <= len(words) <= 10
@@ -174,10 +183,13 @@ _NAMED = re.compile(
     r"|bleeding|diarrhea|diarrhoea|vomiting|numbness|tingling|discharge|itching|symptoms?|lump|shortness of breath)\b",
     re.IGNORECASE,
 )
-_LED_IN = re.compile(
-    r"^(?:(?:it's|it has|it was|it is|that's|i think|i'd say|been|for|going on)\b,? ?)+",
-    re.IGNORECASE,
-)
+
+
+@cache
+def _led_in() -> re.Pattern[str]:
+    return re.compile(rf"^(?:(?:{'|'.join(load_lexicon().patterns('answers_led_in'))})\b,? ?)+", re.IGNORECASE)
+
+
 _OWN_CLAUSE = re.compile(
     r"(?:i|it|the|my|that|this|he|she|they|there|we)(?:'\w+)?\b(?! (?:left|right|morning|evening|first|side))",
     re.IGNORECASE,

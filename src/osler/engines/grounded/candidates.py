@@ -69,8 +69,7 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
         before = said[utterance.index - 1] if utterance.index else None
         sources: tuple[Utterance, ...] = (utterance,)
         if text is not None and _POINTING.match(text):
-            replies = question is not None and not utterance.by_clinician and before is question
-            text, meant = _resolved(text, question if replies else None, before, utterance)
+            text, meant = _resolved(text, _replied_to(utterance, before, question), before, utterance)
             sources = (meant, utterance) if meant is not None else ()
             if text is None and found and before is not None and _adjoins(found[-1], before, utterance):
                 found[-1] = _extended(found[-1], utterance, reference) or found[-1]
@@ -78,6 +77,11 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
             if found and before is not None and _adjoins(found[-1], before, utterance):
                 found[-1] = _extended(found[-1], utterance, reference) or found[-1]
             text = None
+        elif text is not None and _HANGING.search(text) and utterance.by_clinician:
+            text, meant = _with_referent(text, before, utterance)
+            sources = (meant, utterance) if meant is not None else ()
+            if text is None and found and before is not None and _adjoins(found[-1], before, utterance):
+                found[-1] = _extended(found[-1], utterance, reference) or found[-1]
         if text is not None and len(sources) == 1 and not utterance.by_clinician and question is not None:
             text, meant = _with_medicine(text, question)
             sources = (meant, utterance) if meant is not None else sources
@@ -156,13 +160,41 @@ _OBJECT = re.compile(
 )
 """An imperative whose object stands in the sentence before ("wear that for a few days")."""
 
+_HANGING = re.compile(r"\b(?P<link>before|after|during|until) (?:it|that|then)(?=[.,])", re.IGNORECASE)
+"""What the time is counted from stands in the sentence before ("eat nothing before it")."""
+
 MOST_JOINED = 36
 """Words in a sentence made of two that hang together."""
 
 
 def _adjoins(last: Candidate, before: Utterance, utterance: Utterance) -> bool:
     """Say whether the last candidate was the same speaker's words right before."""
-    return last.sources[-1].index == before.index and before.turn == utterance.turn and last.kind == STATED
+    near = last.sources[-1].index == before.index and before.turn == utterance.turn
+    return near and last.kind in (STATED, ANSWERED)
+
+
+def _replied_to(utterance: Utterance, before: Utterance | None, question: Utterance | None) -> Utterance | None:
+    """Return the question right before that an utterance replies to: the clinician's, or one that the patient asked."""
+    if before is None or before.speaker == utterance.speaker:
+        return None
+    if utterance.by_clinician:
+        return before if before.is_question else None
+    return question if before is question else None
+
+
+@cache
+def _referents() -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(load_lexicon().patterns('referents'))})\b", re.IGNORECASE)
+
+
+def _with_referent(text: str, before: Utterance | None, utterance: Utterance) -> tuple[str | None, Utterance | None]:
+    """Name the test that "before it" means if the same speaker's sentence before opens with one, else (None, None)."""
+    if before is None or before.turn != utterance.turn:
+        return None, None
+    named = _referents().search(before.text)
+    if named is None:
+        return None, None
+    return _HANGING.sub(rf"\g<link> the {named[0].lower()}", text), before
 
 
 def _extended(last: Candidate, utterance: Utterance, reference: Reference) -> Candidate | None:

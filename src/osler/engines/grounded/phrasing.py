@@ -132,6 +132,8 @@ def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | 
         if finding.kind is not FindingKind.VITAL or finding.negated or not value or not measured:
             continue
         concept = finding.concept.lower()
+        if finding.attributes.get("where") == "home":
+            continue
         if (concept, value) in seen or finding.temporality is not Temporality.CURRENT:
             continue
         seen.add((concept, value))
@@ -184,7 +186,7 @@ def _medicines(findings: Sequence[Finding], transcript: Transcript, plan_turn: i
     changed = {
         f.concept
         for f in findings
-        if f.kind is FindingKind.MEDICATION and f.attributes.get("action") in ("start", "stop")
+        if f.kind is FindingKind.MEDICATION and f.attributes.get("action") in ("start", "stop", "declined")
     }
     lines = []
     for finding in best.values():
@@ -251,7 +253,10 @@ def _allergies(findings: Sequence[Finding], transcript: Transcript) -> list[Line
                 text = f"No known allergy to {said}."
         else:
             text = f"Allergic to {said}." if "allerg" not in said else f"{said[:1].upper()}{said[1:]}."
-        lines.append(_line("allergies", text, [finding], 0.97))
+        reaction = finding.attributes.get("reaction", "")
+        full = f"{text.removesuffix('.')} ({reaction})."
+        line = _line("allergies", full, [finding], 0.97) if reaction and not finding.negated else None
+        lines.append(line if line is not None and is_grounded(line) else _line("allergies", text, [finding], 0.97))
     return lines
 
 

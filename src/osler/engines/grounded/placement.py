@@ -89,13 +89,20 @@ def rank_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
     return round(min(rank, 0.94), 6)
 
 
-def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionModel, plan_from: float) -> str:
-    """Return the part of the note in which a candidate stands."""
+def part_of(
+    candidate: Candidate,
+    about: Sequence[Finding],
+    model: SelectionModel,
+    plan_from: float,
+    *,
+    allergic: bool = False,
+) -> str:
+    """Return the part of the note in which a candidate stands; ``allergic``: it tells what an allergy does."""
     kinds = {f.kind for f in about}
     if not candidate.by_clinician:
         if about and all(f.experiencer is Experiencer.FAMILY for f in about):
             return "family"
-        if FindingKind.ALLERGY in kinds:
+        if FindingKind.ALLERGY in kinds or allergic:
             return "allergies"
         if kinds == {FindingKind.SOCIAL}:
             return "social"
@@ -103,6 +110,9 @@ def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
     lexicon = load_lexicon()
     planned = kinds & {FindingKind.ORDER, FindingKind.PLAN, FindingKind.FOLLOW_UP}
     changed = any(f.attributes.get("action") in _CHANGES for f in about)
+    at_home = any(f.attributes.get("where") == "home" for f in about)
+    if at_home and not planned and not changed:
+        return "hpi"
     if FindingKind.VITAL in kinds and not planned and not changed and not kinds & {FindingKind.RESULT}:
         return "vitals"
     if lexicon.any_of("safety_net").search(candidate.text) and candidate.position > 0.3:
@@ -116,6 +126,8 @@ def part_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
     if lexicon.any_of("told").search(said) or (
         lexicon.any_of("reported").search(said) and candidate.position < plan_from
     ):
+        return "hpi"
+    if plan_from == NO_PLAN_SAID and not planned and not changed and lexicon.any_of("retold").search(tidy(said)):
         return "hpi"
     if kinds == {FindingKind.EXAM} and not lexicon.any_of("opinions").search(candidate.text):
         return "exam"

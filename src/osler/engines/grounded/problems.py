@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from osler.engines.grounded.utterances import Utterance
 from osler.engines.grounded.wording import tidy
-from osler.notes.model import Finding, FindingKind
+from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality
 
 FROM = 0.45
 """No plan is looked for before this share of the visit's words."""
@@ -38,6 +38,8 @@ class Problem:
     utterance: Utterance
     start: int
     end: int
+    is_main: bool = False
+    """It is the visit's one problem and heads the whole plan."""
 
 
 def plan_problems(said: Sequence[Utterance], findings: Sequence[Finding]) -> list[Problem]:
@@ -65,6 +67,24 @@ def plan_problems(said: Sequence[Utterance], findings: Sequence[Finding]) -> lis
         if (sure or inside) and (not found or found[-1].name != problem.name):
             found.append(problem)
     return found
+
+
+def main_problem(said: Sequence[Utterance], findings: Sequence[Finding]) -> list[Problem]:
+    """Return the problem that the clinician names, if it is the only one that the visit is about; else none."""
+    named: dict[str, list[Evidence]] = {}
+    for finding in findings:
+        own = finding.experiencer is Experiencer.PATIENT and finding.temporality is Temporality.CURRENT
+        if finding.kind is FindingKind.PROBLEM and own and not finding.negated:
+            named.setdefault(finding.concept, []).extend(finding.evidence[:1])
+    if len(named) != 1:
+        return []
+    ((concept, mentions),) = named.items()
+    for mention in mentions:
+        for utterance in said:
+            inside = utterance.turn == mention.turn and utterance.start <= mention.start < utterance.end
+            if inside and utterance.by_clinician and not utterance.is_question:
+                return [Problem(concept, utterance, mention.start, mention.end, is_main=True)]
+    return []
 
 
 _NO_NAMES = frozenset({"i", "we", "it", "you", "is", "are", "that", "so", "there", "they"})

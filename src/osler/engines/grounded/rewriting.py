@@ -64,6 +64,8 @@ def rewrite(utterance: Utterance, reference: Reference = NEUTRAL) -> str | None:
     """Return the sentence that a note holds for a statement, or None where it holds none."""
     if utterance.is_question or matches_any("not_written").search(spell(utterance.text)):
         return None
+    if utterance.by_clinician and matches_any("process_talk").search(spell(utterance.text)):
+        return None
     text = tidy(utterance.text)
     text = _ANSWERED_NO.sub("", text)
     if not utterance.by_clinician:
@@ -276,6 +278,10 @@ def statement(text: str, reference: Reference) -> str | None:
     plan = plan_of(text, reference)
     if plan is not None:
         return plan or None
+    for pattern, replacement in lexicon.rules("joined_intentions"):
+        text = pattern.sub(replacement, text)
+    if matches_any("own_intentions").search(text):
+        return None
     head = re.match(
         r"^((?:on|for|in) (?:your |the )?[\w ,/-]{0,30}exam(?:ination)?(?: here)?,? )(.*)$", text, re.IGNORECASE
     )
@@ -311,7 +317,9 @@ def plan_of(text: str, reference: Reference) -> str | None:
     reason = re.match(
         r"((?:since|given|because|as) [^,]{3,90}, )(?=(?:i|we|let's|i'm|i'd|we'll|we're|i'll)\b)", text, re.I
     )
-    if reason and not lead:
+    if lead:
+        reason = None
+    if reason:
         lead, text = reason[1].strip(" ,"), text[reason.end() :]
     match = prefix_of("intentions").match(text)
     ordered = text.split(" ")[0].lower() in lexicon.words("orders") or prefix_of("order_openings").match(text)
@@ -329,10 +337,12 @@ def plan_of(text: str, reference: Reference) -> str | None:
         return None
     if len(rest.split()) < 2:
         return ""
+    for pattern, replacement in lexicon.rules("joined_intentions"):
+        rest = pattern.sub(replacement, rest)
     third = second_to_third(rest, reference)
     if lead:
         lead = second_to_third(lead, reference) or lead
-        return f"{lead}, {third}"
+        return f"{third}, {lead}" if reason else f"{lead}, {third}"
     return third
 
 

@@ -7,7 +7,6 @@ one says. What ``osler.notes.grounding`` cannot find in the quotes is not writte
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Final
 
 from osler.engines.grounded.candidates import DENIED, Candidate, candidates
@@ -21,14 +20,14 @@ from osler.engines.grounded.phrasing import (
     reason_for_visit,
 )
 from osler.engines.grounded.placement import MUST_RANK, part_of, plan_start, rank_of
-from osler.engines.grounded.problems import Problem, plan_problems
+from osler.engines.grounded.problems import Problem, main_problem, plan_problems
 from osler.engines.grounded.repetition import content, repeats, without_repetition
 from osler.engines.grounded.rewriting import NEUTRAL, Reference, reference_of
 from osler.engines.grounded.selection import load_model
 from osler.engines.grounded.utterances import utterances
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
-from osler.notes.model import Evidence, Finding, Note, Section, Sentence, Verdict, VoiceStyle
+from osler.notes.model import Evidence, Finding, FindingKind, Note, Section, Sentence, Verdict, VoiceStyle
 from osler.notes.ports import FindingExtractor
 from osler.notes.templates import Template
 from osler.speech.model import Transcript
@@ -80,7 +79,9 @@ class GroundedNoteWriter:
         if not lines:
             raise NoClinicalContentError(_NOTHING)
         kept = lines[: _length(lines, voice_style)]
-        problems = problem_lines(plan_problems(utterances(transcript), findings), transcript)
+        said = utterances(transcript)
+        named = plan_problems(said, findings) or main_problem(said, findings)
+        problems = problem_lines(named, transcript)
         sections = []
         for section in template.sections:
             inside: list[Line] = []
@@ -100,7 +101,10 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     plan_turn = next((u.turn for u in said if u.position >= plan_from), len(transcript.turns))
     for candidate in candidates(transcript, reference):
         about = [f for f in findings if _rests_on(f, candidate)]
-        part = part_of(candidate, about, model, plan_from)
+        allergic = any(
+            f.kind is FindingKind.ALLERGY and f.attributes.get("reaction") and _cites(f, candidate) for f in findings
+        )
+        part = part_of(candidate, about, model, plan_from, allergic=allergic)
         if candidate.by_clinician and part not in _CLINICIAN_SPEAKS and _FIRST_PERSON.match(candidate.text):
             continue
         stated.append(
@@ -110,7 +114,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
                 evidence=cited(candidate, transcript),
                 rank=rank_of(candidate, about, model),
                 order=(candidate.sources[-1].turn, candidate.sources[-1].start),
-                verdict=Verdict.INFERRED if candidate.inferred else Verdict.SUPPORTED,
+                verdict=Verdict.INFERRED if candidate.inferred or is_doubtful(candidate.text) else Verdict.SUPPORTED,
                 denies=candidate.kind == DENIED,
             )
         )
@@ -140,6 +144,21 @@ def _rests_on(finding: Finding, candidate: Candidate) -> bool:
     return any(s.turn == first.turn and s.start < first.end and first.start < s.end for s in candidate.sources)
 
 
+def _cites(finding: Finding, candidate: Candidate) -> bool:
+    spans = [(e.turn, e.start, e.end) for e in finding.evidence]
+    return any(
+        s.turn == turn and s.start < end and start < s.end for s in candidate.sources for turn, start, end in spans
+    )
+
+
+def is_doubtful(text: str) -> bool:
+    """Say whether a blood pressure in the text cannot be: its diastolic value is not below the systolic one."""
+    pairs = (
+        re.findall(r"\b(\d{2,3})/(\d{2,3})\b", text) if re.search(r"\b(?:blood )?pressure\b|\bbp\b", text, re.I) else []
+    )
+    return any(int(systolic) <= int(diastolic) for systolic, diastolic in pairs)
+
+
 def _length(lines: Sequence[Line], style: VoiceStyle) -> int:
     """Return how many of the ranked lines a style takes.
 
@@ -166,7 +185,7 @@ def problem_lines(problems: Iterable[Problem], transcript: Transcript) -> list[L
             text,
             (evidence,),
             1.0,
-            (evidence.turn, problem.utterance.start - 1),
+            (-1, 0) if problem.is_main else (evidence.turn, problem.utterance.start - 1),
             Verdict.INFERRED,
             is_problem=True,
         )
@@ -176,16 +195,20 @@ def problem_lines(problems: Iterable[Problem], transcript: Transcript) -> list[L
 
 
 def in_order(lines: Sequence[Line], problems: Sequence[Line], part: str) -> list[Line]:
-    """Put the lines of a part in the order of the visit; in the plan, under the problems that have lines."""
+    """Put the lines of a part in the order of the visit; in the plan, under the problems that have lines, each once."""
     ordered = sorted(lines, key=lambda line: (line.order, line.text))
     if part != "assessment_plan" or not ordered:
         return ordered
     merged = sorted([*ordered, *problems], key=lambda line: (line.order, not line.is_problem, line.text))
-    return [
-        line
-        for line, after in pairwise([*merged, None])
-        if line and not (line.is_problem and (after is None or after.is_problem))
-    ]
+    under: dict[str, list[Line]] = {"": []}
+    name = ""
+    for line in merged:
+        if line.is_problem:
+            name = line.text
+            under.setdefault(name, [line])
+        else:
+            under[name].append(line)
+    return [line for lines in under.values() for line in lines if not (line.is_problem and len(lines) == 1)]
 
 
 def _sentences(lines: Sequence[Line], reference: Reference, style: VoiceStyle) -> list[Sentence]:
