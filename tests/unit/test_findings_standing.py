@@ -198,6 +198,14 @@ EXCHANGES: dict[str, tuple[str, set[str]]] = {
         "D: Let's touch base again once the lab results are ready.",
         {"follow_up follow-up when=once the lab results are ready"},
     ),
+    "the swelling is the one spoken of": (
+        "P: My ankles have been swelling. I think the swelling started in May.",
+        {"symptom edema site=ankle", "symptom edema"},
+    ),
+    "tenderness is a sign while the clinician examines": (
+        "D: Let me press on your tummy. You're a bit tender above the pubic bone. No tenderness over the kidneys.",
+        {"exam tenderness severity=mild", "not exam tenderness"},
+    ),
     "feet and inches are one height": ("D: Your height is 5 feet 10 inches.", {"vital height value=5 ft 10 in"}),
 }
 

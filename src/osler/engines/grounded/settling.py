@@ -18,6 +18,7 @@ def settle(transcript: Transcript, readings: Sequence[Reading], found: list[tupl
     for place, (turn, start, finding) in enumerate(found):
         if finding.kind in OFFERED and finding.attributes.get("action") != "declined":
             found[place] = (turn, start, _settled_offer(transcript, readings, turn, start, finding))
+    _name_again(readings, found)
     over = {
         (turn, finding.concept)
         for turn, _, finding in found
@@ -29,6 +30,29 @@ def settle(transcript: Transcript, readings: Sequence[Reading], found: list[tupl
         current = finding.temporality is Temporality.CURRENT and "action" not in finding.attributes
         if finding.kind is FindingKind.MEDICATION and current and (turn, finding.concept) in over:
             found[place] = (turn, start, replace(finding, temporality=Temporality.HISTORICAL))
+
+
+_AGAIN: Final = frozenset(("the", "this", "that"))
+_RECENT: Final = 6
+"""Turns within which "the swelling" is the one that was spoken of."""
+
+
+def _name_again(readings: Sequence[Reading], found: list[tuple[int, int, Finding]]) -> None:
+    """Call "the swelling" what it was called before: swelling of the ankles."""
+    for place, (turn, start, finding) in enumerate(found):
+        general = finding.kind is FindingKind.SYMPTOM and finding.concept in ("swelling", "pain", "rash", "numbness")
+        if not general or finding.negated or not _AGAIN.intersection(readings[turn].words[:start][-1:]):
+            continue
+        for earlier_turn, earlier_start, earlier in sorted(found, key=lambda row: row[:2], reverse=True):
+            if (earlier_turn, earlier_start) >= (turn, start) or turn - earlier_turn > _RECENT:
+                continue
+            same = earlier.concept.endswith(f" {finding.concept}") or (finding.concept, earlier.concept) == (
+                "swelling",
+                "edema",
+            )
+            if earlier.kind is FindingKind.SYMPTOM and same and not earlier.negated:
+                found[place] = (turn, start, replace(finding, concept=earlier.concept))
+                break
 
 
 def _settled_offer(
