@@ -101,8 +101,10 @@ class Finding:
     ``text`` is the phrase as said (lower case), ``concept`` its canonical name in the lexicon. ``evidence`` holds the
     span of the mention first, then what else it rests on (the answer to a question, the negating words).
     ``attributes`` by kind: medication ``dose``, ``unit``, ``route``, ``frequency``, ``action``
-    (start, stop, increase, decrease, continue); vital ``value``, ``unit``; exam ``site``; any ``laterality``,
-    ``duration``, ``severity``.
+    (start, stop, increase, decrease, continue, declined), ``reaction``; allergy ``reaction``, ``type`` (reaction,
+    intolerance: nobody called it an allergy); vital ``value``, ``unit``, ``where`` (home); order and follow-up ``when``;
+    symptom ``cause`` (a medicine), ``site``; any ``laterality``, ``duration``, ``severity``, ``certainty`` (possible;
+    offered: neither taken nor refused).
     """
 
     kind: FindingKind
