@@ -10,7 +10,7 @@ from osler.engines.grounded.rewriting import finish
 from osler.engines.grounded.wording import tidy
 from osler.notes.grounding import check
 from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality, Verdict
-from osler.speech.model import CLINICIAN, PATIENT, Transcript
+from osler.speech.model import CLINICIAN, PATIENT, Transcript, Turn
 
 MOST_LISTED = 6
 """Symptoms in one sentence of the review of systems."""
@@ -128,7 +128,7 @@ def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | 
     laboratory = load_lexicon().tables["laboratory"]
     for finding in findings:
         value = finding.attributes.get("value", "")
-        measured = transcript.turns[finding.evidence[0].turn].speaker == CLINICIAN
+        measured = _measures(transcript.turns[finding.evidence[0].turn])
         if finding.kind is not FindingKind.VITAL or finding.negated or not value or not measured:
             continue
         concept = finding.concept.lower()
@@ -154,6 +154,12 @@ def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | 
                 lines.append(line)
                 break
     return lines
+
+
+def _measures(turn: Turn) -> bool:
+    """Say whether a turn tells what was measured here: the clinician's does, another's if it is put to the patient."""
+    to_patient = re.search(r"\byour\b", turn.text, re.IGNORECASE) is not None
+    return turn.speaker == CLINICIAN or (turn.speaker != PATIENT and to_patient)
 
 
 _FEET = re.compile(r"(\d+) ?(?:feet|foot|ft|')[ ,]*(?:and )?(\d+) ?(?:inch(?:es)?|in|\")?", re.IGNORECASE)
@@ -322,6 +328,17 @@ def _tells(line: Line, finding: Finding, here: Evidence) -> bool:
     return not line.composed and any(e.turn == here.turn and e.start <= here.start < e.end for e in line.evidence)
 
 
+def _stated_reason(transcript: Transcript, until: int) -> Line | None:
+    """Return what someone says early on that the visit is for ("here for your blood pressure")."""
+    for number, turn in enumerate(transcript.turns[:until]):
+        match = load_lexicon().any_of("visit_for").search(turn.text)
+        if match is not None:
+            evidence = Evidence.cite(transcript, number, match.start("what"), match.end("what"))
+            text = finish(f"{match['what']} ") or f"{match['what'].capitalize()}."
+            return Line("chief_complaint", text, (evidence,), 0.95, (number, evidence.start), composed=True)
+    return None
+
+
 EARLY = 0.25
 """The reason for a visit is looked for in this share of its turns, at least the first six."""
 
@@ -352,8 +369,11 @@ def reason_for_visit(findings: Sequence[Finding], transcript: Transcript) -> Lin
         if best is None or cost < best[0]:
             best = (cost, finding)
     if best is None:
-        return None
+        return _stated_reason(transcript, until)
     finding = best[1]
+    stated = _stated_reason(transcript, until) if best[0] >= 0 else None
+    if stated is not None:
+        return stated
     name = finding.concept
     site = finding.attributes.get("site", "")
     if site and name in general and site not in name:

@@ -84,6 +84,8 @@ def rank_of(candidate: Candidate, about: Sequence[Finding], model: SelectionMode
         rank = max([rank, *(LEAST[f.kind] for f in about if f.kind in LEAST and not f.negated)])
         if any(f.experiencer is Experiencer.FAMILY for f in about):
             rank = max(rank, ANSWER_RANK)
+    if candidate.by_clinician and about and all(f.attributes.get("action") == "declined" for f in about):
+        rank = min(rank, OPTION_RANK)
     if candidate.by_clinician and load_lexicon().any_of("options").search(tidy(candidate.sources[-1].text)):
         rank = min(rank, OPTION_RANK)
     return round(min(rank, 0.94), 6)
@@ -114,7 +116,8 @@ def part_of(
     if at_home and not planned and not changed:
         return "hpi"
     if FindingKind.VITAL in kinds and not planned and not changed and not kinds & {FindingKind.RESULT}:
-        return "vitals"
+        words = candidate.text.lower()
+        return "results" if any(word in words for word in lexicon.tables["laboratory"]) else "vitals"
     if lexicon.any_of("safety_net").search(candidate.text) and candidate.position > 0.3:
         return "instructions"
     if (planned or changed) and candidate.position > min(0.35, plan_from):
@@ -127,6 +130,8 @@ def part_of(
         lexicon.any_of("reported").search(said) and candidate.position < plan_from
     ):
         return "hpi"
+    if plan_from == NO_PLAN_SAID and not planned and not changed and lexicon.any_of("past_history").search(said):
+        return "history"
     if plan_from == NO_PLAN_SAID and not planned and not changed and lexicon.any_of("retold").search(tidy(said)):
         return "hpi"
     if kinds == {FindingKind.EXAM} and not lexicon.any_of("opinions").search(candidate.text):
