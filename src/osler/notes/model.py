@@ -102,7 +102,7 @@ class Finding:
     span of the mention first, then what else it rests on (the answer to a question, the negating words).
     ``attributes`` by kind: medication ``dose``, ``unit``, ``route``, ``frequency``, ``action``
     (start, stop, increase, decrease, continue, declined), ``reaction``; allergy ``reaction``, ``type`` (reaction,
-    intolerance: nobody called it an allergy); vital ``value``, ``unit``, ``where`` (home); order and follow-up ``when``;
+    intolerance: nobody called it an allergy); vital ``value``, ``unit``, ``where`` (home); order, follow-up ``when``;
     symptom ``cause`` (a medicine), ``site``; any ``laterality``, ``duration``, ``severity``, ``certainty`` (possible;
     offered: neither taken nor refused).
     """
