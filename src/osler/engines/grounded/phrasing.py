@@ -379,6 +379,6 @@ def reason_for_visit(findings: Sequence[Finding], transcript: Transcript) -> Lin
     if site and name in general and site not in name:
         name = f"{site} {name}"
     side = finding.attributes.get("laterality", "")
-    if side in ("left", "right") and side not in name:
+    if side in ("left", "right") and side not in name and " " in name:
         name = f"{side} {name}"
     return _line("chief_complaint", f"{name[:1].upper()}{name[1:]}.", [finding], 0.95)

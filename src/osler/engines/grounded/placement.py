@@ -108,7 +108,8 @@ def part_of(
             return "allergies"
         if kinds == {FindingKind.SOCIAL}:
             return "social"
-        return model.section(candidate, PATIENT_SECTIONS - {"chief_complaint"})
+        own = about and all(f.experiencer is Experiencer.PATIENT for f in about)
+        return model.section(candidate, PATIENT_SECTIONS - {"chief_complaint"} - ({"family"} if own else set()))
     lexicon = load_lexicon()
     planned = kinds & {FindingKind.ORDER, FindingKind.PLAN, FindingKind.FOLLOW_UP}
     changed = any(f.attributes.get("action") in _CHANGES for f in about)

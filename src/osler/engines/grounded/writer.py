@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from osler.engines.grounded.candidates import DENIED, Candidate, candidates
+from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.phrasing import (
     Line,
     compose,
@@ -121,7 +122,9 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     composed = compose(findings, transcript, plan_turn)
     reason = reason_for_visit(findings, transcript)
     grounded = [line for line in [*composed, *stated] if is_grounded(line)]
-    kept = without_repetition(grounded)
+    if any(line.part == "allergies" for line in composed):
+        grounded = [line for line in grounded if line.composed or line.part != "allergies" or not line.denies]
+    kept = without_repetition(_telling(grounded))
     covered = [e for line in kept for e in line.evidence if line.part in ("assessment_plan", "instructions")]
     for change in compose_change(findings, covered, transcript, plan_turn):
         told = (line for line in kept if line.part in _CLINICIAN_SPEAKS)
@@ -142,6 +145,16 @@ def cited(candidate: Candidate, transcript: Transcript) -> tuple[Evidence, ...]:
 def _rests_on(finding: Finding, candidate: Candidate) -> bool:
     first = finding.evidence[0]
     return any(s.turn == first.turn and s.start < first.end and first.start < s.end for s in candidate.sources)
+
+
+def _telling(lines: Sequence[Line]) -> list[Line]:
+    """Leave out a bare "the patient reports numbness": the complaint is told in more words, or with its place."""
+    general = load_lexicon().words("general_complaints")
+    return [
+        line
+        for line in lines
+        if line.composed or line.text.removeprefix("The patient reports ").rstrip(".") not in general
+    ]
 
 
 def _cites(finding: Finding, candidate: Candidate) -> bool:
