@@ -173,3 +173,92 @@ def test_an_it_is_written_only_with_what_it_stands_for() -> None:
     assert (resolved.text, resolved.inferred) == ("The pain comes and goes.", True)
     assert [s.turn for s in resolved.sources] == [0, 1]
     assert candidates(unknown, NEUTRAL) == []
+
+
+@pytest.mark.parametrize(
+    "speech",
+    [
+        "Go ahead and take a seat over there.",
+        "Let's go through everything step by step.",
+        "Let's do a few routine checks first, and then I'll decide.",
+        "I'm just going to measure your weight and height.",
+        "Please take off your jacket and step on the scale.",
+        "Rest your arm on the table.",
+        "I'll also update your chart with what you told me today.",
+        "Let me pull up your records.",
+        "Push against my hand.",
+        "Make a fist, please.",
+        "You must be Mom?",
+        "I'll decide after that.",
+    ],
+)
+def test_what_a_clinician_says_to_do_the_work_is_not_written(speech: str) -> None:
+    assert rewrite(said(CLINICIAN, speech), NEUTRAL) is None
+
+
+def test_measuring_at_home_is_a_plan_and_no_command() -> None:
+    speech = "I'd like you to measure your blood pressure every morning."
+    assert rewrite(said(CLINICIAN, speech), NEUTRAL) == "Measure blood pressure every morning."
+
+
+@pytest.mark.parametrize(
+    ("speech", "written"),
+    [
+        ("I'm also ordering a chest x-ray.", "Order a chest x-ray."),
+        ("We're stopping the naproxen.", "Stop the naproxen."),
+        (
+            "Since you've been so tired, I'm going to check a thyroid panel.",
+            "Check a thyroid panel, since the patient has been so tired.",
+        ),
+        (
+            "I'll order an ultrasound, and we'll do a urine test today.",
+            "Order an ultrasound, and do a urine test today.",
+        ),
+        ("Let's touch base again once the scan is back.", "Follow up once the scan is back."),
+        ("Weigh yourself every morning.", "Weigh every morning."),
+        ("If it's not better in a week, come back.", "If not better in a week, come back."),
+        ("You're a bit tender over the left flank.", "A bit tender over the left flank."),
+    ],
+)
+def test_orders_and_findings_are_written_without_the_one_who_speaks(speech: str, written: str) -> None:
+    assert rewrite(said(CLINICIAN, speech), NEUTRAL) == written
+
+
+@pytest.mark.parametrize(
+    ("speech", "written"),
+    [
+        ("Not too good, Doc. I've been coughing all week.", "The patient has been coughing all week."),
+        ("I think, sometimes noticed a buzzing in my ear.", "The patient sometimes noticed a buzzing in their ear."),
+        ("I didn't take any tablets, no, but I rested.", "The patient did not take any tablets, but they rested."),
+    ],
+)
+def test_address_and_filler_are_left_out(speech: str, written: str) -> None:
+    visit = Transcript((Turn(PATIENT, speech),))
+    assert [c.text for c in candidates(visit, NEUTRAL)] == [written]
+
+
+def test_a_denial_speaks_to_nobody() -> None:
+    assert statement_of("Any change in your appetite?", False, NEUTRAL) == "The patient denies change in appetite."
+    assert topic_answer("When did you notice this?", "It started on Monday.", NEUTRAL) == "Onset: on Monday."
+
+
+def texts(*turns: tuple[str, str]) -> list[str]:
+    return [c.text for c in candidates(Transcript(tuple(Turn(who, text) for who, text in turns)), NEUTRAL)]
+
+
+def test_the_test_that_a_fast_is_for_is_named_only_where_it_was_just_said() -> None:
+    order = "I'm going to order a colonoscopy. Don't eat anything for a day before it."
+    assert texts((CLINICIAN, order))[-1] == "Don't eat anything for a day before the colonoscopy."
+    assert texts((CLINICIAN, "Don't eat anything for a day before it.")) == []
+
+
+def test_an_it_that_answers_the_patient_s_question_is_what_they_asked_about() -> None:
+    reply = (CLINICIAN, "It's a little high, but it's something we'll watch.")
+    told = texts((PATIENT, "Is my potassium dangerous?"), reply)
+    assert told == ["The potassium is a little high, but it's something to watch."]
+    assert texts((PATIENT, "I brought the papers."), reply)[-1:] != told
+
+
+def test_what_the_complaint_is_like_stays_with_where_it_is() -> None:
+    told = texts((CLINICIAN, "Where is the pain?"), (PATIENT, "Behind my knee. It's a sharp ache."))
+    assert told == ["Pain, location: behind their knee; it's a sharp ache."]

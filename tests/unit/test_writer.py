@@ -230,3 +230,49 @@ def test_an_empty_transcript_gives_no_note(transcript: Transcript) -> None:
 def test_an_unknown_template_is_refused_before_anything_is_written() -> None:
     with pytest.raises(UnknownNameError):
         SERVICE.write(VISIT, template="nonsense")
+
+
+def test_an_allergy_is_written_with_what_it_does() -> None:
+    note = SERVICE.write(read("D: Are you allergic to anything?\nP: Amoxicillin. It gives me hives."))
+    assert section(note, "Allergies") == "allergic to amoxicillin (hives)."
+
+
+ONE_PROBLEM = """
+D: Hello, Mrs. Park. I see you have asthma. How is it going?
+P: I've been wheezing at night for two weeks.
+D: Your pulse is 80. I'm going to start a steroid inhaler, fluticasone, twice a day.
+D: And I'm ordering a chest x-ray.
+"""
+
+
+def test_the_one_problem_that_the_clinician_names_heads_the_plan_as_inferred() -> None:
+    plan = next(part for part in SERVICE.write(read(ONE_PROBLEM)).sections if part.heading == "Assessment and Plan")
+    assert [s.text for s in plan.sentences if s.is_problem] == ["Asthma."]
+    assert plan.sentences[0].is_problem and plan.sentences[0].verdict is Verdict.INFERRED
+    assert "asthma" in plan.sentences[0].evidence[0].quote.lower()
+    assert "Order a chest x-ray." in [s.text for s in plan.sentences]
+
+
+def test_a_problem_that_the_plan_comes_back_to_heads_it_once() -> None:
+    visit = read(
+        """
+        P: My back pain is worse and I have migraines.
+        D: Let's talk about the plan. For your back pain, I'm going to order an x-ray.
+        D: For your migraines, I'm going to start sumatriptan 50 mg as needed.
+        D: For your back pain, we'll also start physical therapy.
+        """.replace("        ", "")
+    )
+    headings = [s.text for s in SERVICE.write(visit).sentences if s.is_problem]
+    assert sorted(headings) == ["Back pain.", "Migraines."]
+
+
+def test_a_blood_pressure_that_cannot_be_is_flagged() -> None:
+    told = "D: Your blood pressure is {} today, and your pulse is 72.\nP: I have had a cough for a week."
+    for value, verdict in (("135/182", Verdict.INFERRED), ("135/82", Verdict.SUPPORTED)):
+        note = SERVICE.write(read(told.format(value)), voice_style=VoiceStyle.SUPER_DETAILED)
+        assert [s.verdict for s in note.sentences if value in s.text] == [verdict]
+
+
+def test_a_visit_is_for_what_it_is_said_to_be_for() -> None:
+    visit = read("D: So you're here for your blood pressure.\nP: Yes. I take lisinopril 10 mg every day.")
+    assert section(SERVICE.write(visit), "Chief Complaint") == "blood pressure."

@@ -69,7 +69,11 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
         before = said[utterance.index - 1] if utterance.index else None
         sources: tuple[Utterance, ...] = (utterance,)
         if text is not None and _POINTING.match(text):
-            text, meant = _resolved(text, _replied_to(utterance, before, question), before, utterance)
+            on_answer = found and before is not None and found[-1].kind == ANSWERED
+            if on_answer and _adjoins(found[-1], before or utterance, utterance):
+                text, meant = None, None
+            else:
+                text, meant = _resolved(text, _replied_to(utterance, before, question), before, utterance)
             sources = (meant, utterance) if meant is not None else ()
             if text is None and found and before is not None and _adjoins(found[-1], before, utterance):
                 found[-1] = _extended(found[-1], utterance, reference) or found[-1]
@@ -97,7 +101,7 @@ NEARBY = 12
 
 def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
     """Say whether the patient, right after a "no", says that some of what was asked about is there."""
-    denied = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.text.lower())} - _PLAIN
+    denied = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.text.lower())} - _plain()
     rest = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.sources[-1].text.lower())}
     if denied & rest and re.search(r",|\bor\b", denial.text):
         return True
@@ -112,41 +116,11 @@ def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
 
 _NEGATES = re.compile(r"\b(?:not?|never|denies|without|cannot)\b|n't\b", re.IGNORECASE)
 
-_PLAIN = frozenset(
-    w[:5]
-    for w in (
-        "patient",
-        "does",
-        "denies",
-        "have",
-        "having",
-        "problems",
-        "symptoms",
-        "other",
-        "their",
-        "with",
-        "been",
-        "feel",
-        "like",
-        "recent",
-        "recently",
-        "history",
-        "that",
-        "this",
-        "they",
-        "them",
-        "when",
-        "from",
-        "some",
-        "take",
-        "taking",
-        "time",
-        "difficulty",
-        "changes",
-        "issues",
-    )
-)
-"""Beginnings of words that name no complaint."""
+
+@cache
+def _plain() -> frozenset[str]:
+    """Beginnings of words that name no complaint."""
+    return frozenset(w[:5] for w in load_lexicon().words("plain_words"))
 
 
 _POINTING = re.compile(
@@ -210,8 +184,10 @@ def _extended(last: Candidate, utterance: Utterance, reference: Reference) -> Ca
 def _antecedent() -> re.Pattern[str]:
     nouns = "|".join(load_lexicon().patterns("antecedents"))
     sides = rf"(?:(?:{'|'.join(load_lexicon().patterns('antecedent_modifiers'))}) )*"
+    after = "|".join(load_lexicon().patterns("antecedent_followers"))
     return re.compile(
-        rf"\b(?P<head>your|my|the|a|an|that|this|some|any)\s+(?P<noun>{sides}(?:{nouns}))\b(?=\s*(?:[,.?]|$|is\b|was\b|are\b|were\b|has\b|have\b|had\b|in\b|on\b|at\b|when\b|for\b|since\b|today\b|now\b|that\b|going\b|been\b|and\b|or\b|started\b|feel\b|did\b|does\b|do\b|doing\b|coming\b|getting\b))",
+        rf"\b(?P<head>your|my|the|a|an|that|this|some|any)\s+(?P<noun>{sides}(?:{nouns}))\b"
+        rf"(?=\s*(?:[,.?]|$|(?:{after})\b))",
         re.IGNORECASE,
     )
 

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,6 +14,8 @@ class Lexicon:
     """Tables of the data file by name."""
 
     tables: Mapping[str, Any]
+    _rules: dict[str, list[tuple[re.Pattern[str], str]]] = field(default_factory=dict, repr=False, compare=False)
+    _expressions: dict[str, re.Pattern[str]] = field(default_factory=dict, repr=False, compare=False)
 
     def words(self, key: str) -> frozenset[str]:
         """A list of words, lower case."""
@@ -29,11 +31,15 @@ class Lexicon:
 
     def rules(self, key: str) -> list[tuple[re.Pattern[str], str]]:
         """An ordered list of (regular expression, replacement), case ignored."""
-        return [(re.compile(find, re.IGNORECASE), replace) for find, replace in self.tables[key]]
+        if key not in self._rules:
+            self._rules[key] = [(re.compile(find, re.IGNORECASE), replace) for find, replace in self.tables[key]]
+        return self._rules[key]
 
     def any_of(self, key: str) -> re.Pattern[str]:
         """One expression that matches any pattern of the list, case ignored."""
-        return re.compile("|".join(f"(?:{p})" for p in self.tables[key]), re.IGNORECASE)
+        if key not in self._expressions:
+            self._expressions[key] = re.compile("|".join(f"(?:{p})" for p in self.tables[key]), re.IGNORECASE)
+        return self._expressions[key]
 
 
 @cache

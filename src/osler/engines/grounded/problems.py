@@ -4,30 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.utterances import Utterance
 from osler.engines.grounded.wording import tidy
 from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Temporality
 
 FROM = 0.45
 """No plan is looked for before this share of the visit's words."""
-
-_NUMBERED = re.compile(
-    r"\b(?:first|second|third|fourth|fifth|next|last|final|1st|2nd|3rd|other)\b "
-    r"(?:problem|diagnosis|issue|concern|condition)s?(?: (?:is|of|for|here|would be|list))*[ ,:]*"
-    r"(?:is |of |for |with |regarding )*(?:the |your )*(?P<name>[a-z][\w '-]{2,60}?)"
-    r"(?=,|\.|$| (?:i|i'm|we|we're|let's|it|it's|so|which|is|i'd|i'll|that|you|and|what|continue|as)\b)",
-    re.IGNORECASE,
-)
-_TOPIC = re.compile(
-    r"^(?:(?:and|so|now|then|next) )*(?:for|as for|as far as|in terms of|regarding|with regards? to|with respect to"
-    r"|in regards? to|when it comes to|about|with|concerning) (?:the|your) (?P<name>[a-z][\w '-]{2,45}?)"
-    r"(?: (?:goes|problem))?(?=,|$| (?:i|i'm|we|we're|let's|it's|it|so|i'd|i'll|continue|what)\b)",
-    re.IGNORECASE,
-)
-_NAMED_NEXT = re.compile(
-    r"\b(?:first|second|third|fourth|next|last|final)\b (?:problem|diagnosis|issue|concern)\W*$", re.I
-)
-_ONLY_NAME = re.compile(r"^(?:(?:for|of|is|with) )?(?:the|your) (?P<name>[a-z][\w '-]{2,45})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +34,13 @@ def plan_problems(said: Sequence[Utterance], findings: Sequence[Finding]) -> lis
         if not utterance.by_clinician or utterance.position < FROM:
             continue
         text = tidy(utterance.text)
-        match = _NUMBERED.search(text)
+        match = load_lexicon().any_of("numbered_problem").search(text)
         sure = match is not None
         if match is None and announced:
-            match, sure = _ONLY_NAME.match(text), True
+            match, sure = load_lexicon().any_of("problem_alone").match(text), True
         if match is None:
-            match = _TOPIC.match(text)
-        announced = _NAMED_NEXT.search(text) is not None
+            match = load_lexicon().any_of("problem_topic").match(text)
+        announced = load_lexicon().any_of("problem_named_next").search(text) is not None
         if match is None:
             continue
         problem = _locate(match["name"], utterance)
@@ -89,30 +72,11 @@ def main_problem(said: Sequence[Utterance], findings: Sequence[Finding]) -> list
 
 _NO_NAMES = frozenset({"i", "we", "it", "you", "is", "are", "that", "so", "there", "they"})
 
-_FREE = frozenset(
-    {
-        "your",
-        "the",
-        "this",
-        "newly",
-        "diagnosed",
-        "new",
-        "that",
-        "my",
-        "a",
-        "an",
-        "some",
-        "little",
-        "bit",
-        "of",
-        "ongoing",
-    }
-)
-
 
 def _locate(name: str, utterance: Utterance) -> Problem | None:
     """Find the tidied name in the words as said: from its first to its last word."""
-    words = [w for w in re.findall(r"[\w'-]+", name) if w.lower() not in _FREE]
+    free = load_lexicon().words("problem_free_words")
+    words = [w for w in re.findall(r"[\w'-]+", name) if w.lower() not in free]
     if (
         not words
         or len(words) > 6
