@@ -1,6 +1,8 @@
 """What the command line promises around every command: help, errors, output files."""
 
+import ctypes
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +98,10 @@ def test_output_goes_to_a_file_whole_and_leaves_nothing_else(dialogue: Path, tmp
         ("broken.json", b'{"turns": [{"speaker": "doc', 14),
         ("turns.json", b'{"turns": [{"speaker": 1, "text": null}]}', 14),
         ("none.json", b'{"turns": []}', 15),
+        ("reversed.json", b'{"turns": [{"speaker": "patient", "text": "I cough.", "start": 9, "end": 4}]}', 14),
+        ("negative.json", b'{"turns": [{"speaker": "patient", "text": "I cough.", "start": -1, "end": 4}]}', 14),
+        ("nan.json", b'{"turns": [{"speaker": "patient", "text": "I cough.", "start": NaN}]}', 14),
+        ("late.json", b'{"turns": [{"speaker": "patient", "text": "I cough.", "start": 1%s}]}' % (b"0" * 400), 14),
         ("chat.txt", b"[doctor] nice weather today .\n[patient] yes , lovely .\n", 15),
     ],
 )
@@ -113,6 +119,73 @@ def test_a_missing_file_and_a_folder_are_unreadable(tmp_path: Path) -> None:
         for command in ("transcribe", "note"):
             shown = osler(command, path)
             assert shown.code == 10 and shown.is_one_clear_line(), shown.err
+
+
+def _without_the_rights_of_root() -> None:
+    """Take from a child process what lets root pass over permissions (capabilities(7)); a plain user has none of it."""
+    if os.geteuid() == 0:
+        for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            assert ctypes.CDLL(None).prctl(24, right, 0, 0, 0) == 0  # PR_CAPBSET_DROP
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root as Linux does")
+def test_what_permissions_forbid_is_one_clear_line_without_the_name(dialogue: Path, tmp_path: Path) -> None:
+    dialogue.chmod(0)
+    folder = tmp_path / "Zebedee-Quux"
+    folder.mkdir()
+    other = tmp_path / "other.txt"
+    other.write_text(DIALOGUE)
+    before = folder / "note.md"
+    before.write_text("an earlier note")
+    folder.chmod(0o555)
+    cases: list[tuple[list[str | Path], int]] = [
+        (["note", dialogue], 10),
+        (["transcribe", dialogue], 10),
+        (["note", other, "-o", folder / "new.md"], 20),
+        (["note", other, "-o", before], 20),
+    ]
+    for args, code in cases:
+        command = [sys.executable, "-m", "osler", *map(str, args)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, preexec_fn=_without_the_rights_of_root
+        )
+        assert done.returncode == code, done.stderr
+        assert done.stderr.startswith("osler: ") and done.stderr.count("\n") == 1 and "Quux" not in done.stderr
+    assert [p.name for p in folder.iterdir()] == ["note.md"] and before.read_text() == "an earlier note"
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for command in ("transcribe", "note"):
+        shown = osler(command, path, timeout=60)
+        assert shown.code == 10 and shown.is_one_clear_line(), shown.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
+def test_a_transcript_is_read_in_the_encodings_that_programs_write(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "visit.txt"
+    path.write_bytes((DIALOGUE + "[patient] au café , no fever .\n").replace("\n", "\r\n").encode(encoding))
+    shown = osler("note", path)
+    assert shown.code == 0, shown.err
+    assert "amoxicillin 500 mg" in shown.out.lower()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_standard_output_is_one_clear_line(dialogue: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "osler", "note", str(dialogue)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 20
+    assert done.stderr.startswith("osler: ") and done.stderr.count("\n") == 1
+
+
+def test_a_warning_of_a_file_stays_one_line_and_moves_no_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "visit.json"
+    turns = [{"speaker": "patient", "text": "I have had a cough for three days."}]
+    path.write_text(json.dumps({"turns": turns, "warnings": ["one\nosler: two \x1b[31mred"]}))
+    shown = osler("note", path)
+    assert shown.code == 0 and shown.is_one_clear_line() and "\x1b" not in shown.err
 
 
 def test_an_output_that_cannot_be_written_is_said_before_the_work(dialogue: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from osler.cli.transcribe import LanguageOption, ModelOption, SpeakersOption, fi
 
 
 def demo(
-    audio: Annotated[Path, typer.Argument(help="The recording to show.", show_default=False)],
+    audio: Annotated[Path, typer.Argument(help="The recording to show.", show_default=False, readable=False)],
     model: ModelOption = "base",
     language: LanguageOption = "en",
     speakers: SpeakersOption = None,

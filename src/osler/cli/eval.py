@@ -19,7 +19,10 @@ LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Measure
 @app.command("speech")
 def speech(
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of recordings, each with a JSON of its turns.", show_default=False)
+        Path,
+        typer.Option(
+            "--data", help="Folder of recordings, each with a JSON of its turns.", show_default=False, readable=False
+        ),
     ],
     model: ModelOption = "base",
     limit: LimitOption = None,
@@ -41,7 +44,8 @@ def speech(
 @app.command("notes")
 def notes(
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of ACI-BENCH (valid.csv, train.csv).", show_default=False)
+        Path,
+        typer.Option("--data", help="Folder of ACI-BENCH (valid.csv, train.csv).", show_default=False, readable=False),
     ],
     split: Annotated[str, typer.Option("--split", help="Which table: valid or train.")] = "valid",
     voice_style: StyleOption = Style.GOLDILOCKS,

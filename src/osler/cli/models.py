@@ -46,6 +46,7 @@ def pull_models(
             metavar="FOLDER",
             help="Look in this folder first, for FOLDER/NAME/ or wheels [env: OSLER_MODELS_FROM].",
             show_default=False,
+            readable=False,
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every model, the large ones too.")] = False,

@@ -42,11 +42,14 @@ def note(
             metavar="AUDIO_OR_TRANSCRIPT",
             help="A recording, transcript JSON, or [doctor]/[patient] lines.",
             show_default=False,
+            readable=False,  # our own error is one line and does not repeat the name
         ),
     ],
     template: Annotated[str, typer.Option("--template", help="full, soap, progress or problem-based.")] = "full",
     voice_style: StyleOption = Style.GOLDILOCKS,
-    note_format: Annotated[NoteFormat, typer.Option("--format", help="How the text is written.")] = NoteFormat.MARKDOWN,
+    note_format: Annotated[
+        NoteFormat, typer.Option("--format", case_sensitive=False, help="How the text is written.")
+    ] = NoteFormat.MARKDOWN,
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Show beside each sentence the words it rests on.")
     ] = False,

@@ -3,21 +3,28 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from osler.kernel.errors import OutputError
 from osler.kernel.progress import Progress, silent
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_CONTROL_BUT_LINES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the output to FILE instead of the screen.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the output to FILE instead of the screen.", readable=False
+    ),
 ]
 
 
@@ -25,11 +32,18 @@ def check_writable(output: Path | None) -> None:
     """Fail before long work rather than after it. Raises OutputError if ``output`` cannot be written."""
     if output is None:
         return
-    if output.is_dir():
-        raise OutputError("The output is a folder; name a file with -o.")
-    if not output.parent.is_dir():
-        raise OutputError("The folder of the output file does not exist; make it first or name another file with -o.")
-    target = output if output.exists() else output.parent
+    try:
+        if output.is_dir():
+            raise OutputError("The output is a folder; name a file with -o.")
+        # A file is replaced, which its folder must permit; a pipe or device is written to as it stands.
+        replaced = not output.exists() or output.is_file()
+        target = output.resolve().parent if replaced else output
+        if replaced and not target.is_dir():
+            raise OutputError(
+                "The folder of the output file does not exist; make it first or name another file with -o."
+            )
+    except OSError as error:
+        raise OutputError(f"The output file cannot be reached: {error.strerror}; name another file with -o.") from None
     if not os.access(target, os.W_OK):
         raise OutputError("The output file may not be written there; name another file with -o.")
 
@@ -43,8 +57,7 @@ def emit(text: str, data: Any, *, as_json: bool, output: Path | None) -> None:
     if not content.endswith("\n"):
         content += "\n"
     if output is None:
-        sys.stdout.write(content)
-        sys.stdout.flush()
+        _print(content)
         return
     try:
         _write_whole(output, content.encode())
@@ -55,8 +68,8 @@ def emit(text: str, data: Any, *, as_json: bool, output: Path | None) -> None:
 
 
 def warn(line: str) -> None:
-    """Print one line for the user on standard error."""
-    sys.stderr.write(f"osler: {line}\n")
+    """Print one line for the user on standard error, whatever characters a file put into it."""
+    sys.stderr.write(f"osler: {_CONTROL.sub(' ', line)}\n")
 
 
 @contextlib.contextmanager
@@ -79,6 +92,23 @@ def progress_bar() -> Iterator[Progress]:
             bar.update(tasks[what], completed=done, total=total)
 
         yield show
+
+
+def _print(content: str) -> None:
+    """Write to standard output; to a terminal without the control characters that a transcript may bring along."""
+    if sys.stdout is None:
+        raise OutputError("There is no standard output to write to; name a file with -o.")
+    if sys.stdout.isatty():
+        content = _CONTROL_BUT_LINES.sub(" ", content)
+    try:
+        with contextlib.suppress(AttributeError):  # a stream that stands in for standard output may know no encoding
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"Standard output cannot be written: {error.strerror}. Name a file with -o.") from None
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -22,7 +22,8 @@ SpeakersOption = Annotated[
 
 def transcribe(
     audio: Annotated[
-        Path, typer.Argument(help="The recording: wav, mp3, ogg, flac, m4a, webm, ...", show_default=False)
+        Path,
+        typer.Argument(help="The recording: wav, mp3, ogg, flac, m4a, webm, ...", show_default=False, readable=False),
     ],
     model: ModelOption = "base",
     language: LanguageOption = "en",

@@ -145,10 +145,10 @@ class Transcript:
                 duration=_seconds(data.get("duration")),
                 engine=EngineRecord.from_json(data["engine"]) if data.get("engine") else None,
                 diarizer=EngineRecord.from_json(data["diarizer"]) if data.get("diarizer") else None,
-                warnings=tuple(str(w) for w in data.get("warnings") or ()),
+                warnings=tuple(str(w) for w in _list(data.get("warnings"))),
                 incomplete=data.get("incomplete") is True,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise NotATranscriptError(
                 f"This JSON is not a transcript that Osler can read ({type(error).__name__} in its fields); "
                 'the least it needs is {"turns": [{"speaker", "text"}]}.'
@@ -190,8 +190,8 @@ def _turn_from_json(index: int, data: object) -> Turn:
         Word(
             text=str(w["text"]),
             heard=str(w.get("heard", w["text"])),
-            start=float(w["start"]),
-            end=float(w["end"]),
+            start=_required_seconds(w["start"]),
+            end=_required_seconds(w["end"]),
             probability=float(w.get("probability", 1.0)),
             offset=int(w["offset"]),
         )
@@ -200,11 +200,14 @@ def _turn_from_json(index: int, data: object) -> Turn:
     )
     if any(text[w.offset : w.offset + len(w.text)] != w.text for w in words):
         raise NotATranscriptError(f"Turn {index} of the transcript has words whose offsets do not fit its text.")
+    start, end = _seconds(data.get("start")), _seconds(data.get("end"))
+    if any(b is not None and a is not None and b < a for a, b in ((start, end), *((w.start, w.end) for w in words))):
+        raise NotATranscriptError(f"Turn {index} of the transcript has times that end before they start.")
     return Turn(
         speaker=data["speaker"],
         text=text,
-        start=_seconds(data.get("start")),
-        end=_seconds(data.get("end")),
+        start=start,
+        end=end,
         words=words,
         marks=tuple(
             Mark(int(m["start"]), int(m["end"]), str(m["kind"]), float(m["probability"]))
@@ -227,3 +230,10 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise ValueError("not seconds")
     return float(value)
+
+
+def _required_seconds(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds is None:
+        raise TypeError("no seconds")
+    return seconds
