@@ -276,3 +276,11 @@ def test_a_blood_pressure_that_cannot_be_is_flagged() -> None:
 def test_a_visit_is_for_what_it_is_said_to_be_for() -> None:
     visit = read("D: So you're here for your blood pressure.\nP: Yes. I take lisinopril 10 mg every day.")
     assert section(SERVICE.write(visit), "Chief Complaint") == "blood pressure."
+
+
+def test_a_symptom_denied_in_other_words_is_listed_once() -> None:
+    visit = read(
+        "P: My throat has been sore for a week.\nD: Any problems with your breathing?\nP: No.\nD: Any fever?\nP: No."
+    )
+    note = to_markdown(SERVICE.write(visit)).lower()
+    assert note.count("fever") == 1

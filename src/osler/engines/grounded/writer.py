@@ -100,8 +100,11 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     said = utterances(transcript)
     plan_from = plan_start(said)
     plan_turn = next((u.turn for u in said if u.position >= plan_from), len(transcript.turns))
+    composed = compose(findings, transcript, plan_turn)
     for candidate in candidates(transcript, reference):
         about = [f for f in findings if _rests_on(f, candidate)]
+        if candidate.kind == DENIED and _is_listed(candidate.text, about, composed):
+            continue
         allergic = any(
             f.kind is FindingKind.ALLERGY and f.attributes.get("reaction") and _cites(f, candidate) for f in findings
         )
@@ -119,7 +122,6 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
                 denies=candidate.kind == DENIED,
             )
         )
-    composed = compose(findings, transcript, plan_turn)
     reason = reason_for_visit(findings, transcript)
     grounded = [line for line in [*composed, *stated] if is_grounded(line)]
     if any(line.part == "allergies" for line in composed):
@@ -145,6 +147,20 @@ def cited(candidate: Candidate, transcript: Transcript) -> tuple[Evidence, ...]:
 def _rests_on(finding: Finding, candidate: Candidate) -> bool:
     first = finding.evidence[0]
     return any(s.turn == first.turn and s.start < first.end and first.start < s.end for s in candidate.sources)
+
+
+def _is_listed(denial: str, about: Sequence[Finding], composed: Sequence[Line]) -> bool:
+    """Say whether the composed list of denied symptoms holds all that an answered question denies."""
+    review = " ".join(line.text.lower() for line in composed if line.part == "ros")
+    listed = [f for f in about if f.negated and f.concept in review]
+    plain = {_beginning(w) for w in load_lexicon().words("plain_words")}
+    said = {_beginning(w) for f in listed for w in re.findall(r"[a-z]+", f"{f.text} {f.concept}")}
+    words = {_beginning(w) for w in re.findall(r"[a-z]{4,}", denial.lower())}
+    return bool(listed) and not words - said - plain
+
+
+def _beginning(word: str) -> str:
+    return word[:5]
 
 
 def _telling(lines: Sequence[Line]) -> list[Line]:
