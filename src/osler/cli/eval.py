@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,7 @@ def speech(
 
     with progress_bar() as progress:
         report = evaluate_speech(lambda: speech_service(model), data, model=model, limit=limit, progress=progress)
-    emit(report.to_text(), report.to_json(), as_json=as_json, output=output)
+    _show(report.to_text(), report.to_json(), as_json, output)
 
 
 @app.command("notes")
@@ -72,7 +72,14 @@ def notes(
             limit=limit,
             progress=progress,
         )
-    emit(report.to_text(), report.to_json(), as_json=as_json, output=output)
+    _show(report.to_text(), report.to_json(), as_json, output)
+
+
+def _show(text: str, data: Any, as_json: bool, output: Path | None) -> None:
+    """Emit the report; where the JSON goes to a file, the table is still for reading: measuring takes long."""
+    emit(text, data, as_json=as_json, output=output)
+    if as_json and output is not None:
+        emit(text, data, as_json=False, output=None)
 
 
 def _require(*modules: str) -> None:
