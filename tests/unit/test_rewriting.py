@@ -190,6 +190,9 @@ def test_an_it_is_written_only_with_what_it_stands_for() -> None:
         "Make a fist, please.",
         "You must be Mom?",
         "I'll decide after that.",
+        "My name is Doctor Lane.",
+        "Let's get the basics before I continue with the history.",
+        "You're okay, fine.",
     ],
 )
 def test_what_a_clinician_says_to_do_the_work_is_not_written(speech: str) -> None:
@@ -229,6 +232,8 @@ def test_orders_and_findings_are_written_without_the_one_who_speaks(speech: str,
     [
         ("Not too good, Doc. I've been coughing all week.", "The patient has been coughing all week."),
         ("I think, sometimes noticed a buzzing in my ear.", "The patient sometimes noticed a buzzing in their ear."),
+        ("I like can't like catch my breath.", "The patient cannot catch their breath."),
+        ("The stools are watery and it.", "The stools are watery."),
         ("I didn't take any tablets, no, but I rested.", "The patient did not take any tablets, but they rested."),
     ],
 )

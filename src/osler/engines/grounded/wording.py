@@ -103,7 +103,7 @@ _BROKEN_OFF = re.compile(
 
 
 _FALSE_START = re.compile(
-    r"\b(?:i|i'm|i've|i'd|i do|i did|i have|i can|i was|they|it's|it|we),? (?=(?:i|i'm|i've|i'd|we|it's|my)\b)"
+    r"\b(?:i|i'm|i've|i'd|i do|i did|i have|i can|i was|i would|they|it's|it|we),? (?=(?:i|i'm|i've|i'd|we|it's|my)\b)"
     r"|\b(when|if|that|because|and|but|where|as) (?:i|it|they|we|you),? (?=\1 )"
     r"|\bi (?=you (?:have|are)\b)|\bi have, (?=it\b)|\bi do (\w+)(?: it)? (?=i \2\b)",
     re.IGNORECASE,
