@@ -58,8 +58,9 @@ def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
     inverted = re.match(
         r"^(do|does|did|are|is|was|were|have|has|had|can|could|will) "
         r"(you|your [\w -]+?|it|that|the [\w -]+?) (?=\w)(.*)$",
-        text, re.IGNORECASE,
-    )  # fmt: skip
+        text,
+        re.IGNORECASE,
+    )
     if not inverted or inverted[2].lower() in {"it", "that"} or len(inverted[2].split()) > 3:
         return None
     return _uninverted(inverted[1].lower(), inverted[2].lower(), inverted[3], yes, reference)

@@ -115,13 +115,6 @@ def _answers_something_else(finding: Finding, transcript: Transcript) -> bool:
     return bool(bare) and any(_GOES_ON.search(turn.text[e.end : mention.start]) for e in bare)
 
 
-_VITAL_NAMES = {
-    "blood pressure": "Blood pressure", "heart rate": "Heart rate", "pulse": "Heart rate", "temperature": "Temperature",
-    "oxygen saturation": "Oxygen saturation", "respiratory rate": "Respiratory rate", "weight": "Weight",
-    "height": "Height", "body mass index": "BMI", "bmi": "BMI",
-}  # fmt: skip
-
-
 def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | None]:
     lines: list[Line | None] = []
     seen: set[tuple[str, str]] = set()
@@ -139,7 +132,7 @@ def _vitals(findings: Sequence[Finding], transcript: Transcript) -> list[Line | 
         seen.add((concept, value))
         part = "results" if any(word in concept for word in laboratory) else "vitals"
         unit = finding.attributes.get("unit", "")
-        name = _VITAL_NAMES.get(concept, finding.concept[:1].upper() + finding.concept[1:])
+        name = load_lexicon().tables["vital_names"].get(concept, finding.concept[:1].upper() + finding.concept[1:])
         said = finish(tidy(finding.text)) or ""
         if not any(word in said.lower() for word in laboratory):
             said = ""

@@ -232,11 +232,7 @@ _ENDS_PRESENT = frozenset({"to", "it", "it's", "that", "which", "who", "they", "
 
 def third_person(verb: str, base: frozenset[str]) -> str:
     """Conjugate a present form: "take" to "takes", "don't" to "does not"; past forms and modals stay."""
-    fixed = {
-        "am": "is", "have": "has", "do": "does", "don't": "does not", "haven't": "has not", "aren't": "is not",
-        "ain't": "is not", "go": "goes", "didn't": "did not", "wasn't": "was not", "can't": "cannot",
-        "couldn't": "could not", "hadn't": "had not", "won't": "will not", "wouldn't": "would not",
-    }  # fmt: skip
+    fixed = load_lexicon().mapping("third_person_forms")
     if verb in fixed:
         return fixed[verb]
     if verb not in base:
