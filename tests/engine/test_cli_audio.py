@@ -92,6 +92,12 @@ def test_a_real_visit_comes_out_right(tmp_path: Path) -> None:
     assert "145/92" in note and "lipid pan" in note and "8 to 12 hours" in note
 
 
+@pytest.mark.parametrize(("model", "language"), [("base", "xx"), ("tiny.en", "fr")])
+def test_a_language_that_the_model_does_not_know_is_refused(model: str, language: str) -> None:
+    shown = osler("transcribe", SAMPLE, "--model", model, "--language", language)
+    assert shown.code == 16 and shown.is_one_clear_line(), shown.err
+
+
 def test_content_counts_and_not_the_extension(tmp_path: Path) -> None:
     disguised = tmp_path / "visit.docx"
     disguised.write_bytes(SAMPLE.read_bytes())

@@ -202,8 +202,13 @@ def test_an_unknown_template_lists_those_that_exist(dialogue: Path) -> None:
 def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
     path = tmp_path / "prose.txt"
     path.write_text("no speaker here\n")
-    assert "Traceback" in osler("note", path, "--debug").err
-    assert "Traceback" in osler("--debug", "note", path).err
+    for args in (("note", path, "--debug"), ("--debug", "note", path)):
+        shown = osler(*args)
+        assert "Traceback" in shown.err and shown.code == 14
+
+
+def test_evidence_and_html_together_are_a_usage_error(dialogue: Path) -> None:
+    assert osler("note", dialogue, "--evidence", "--format", "html").code == exits.USAGE
 
 
 def test_an_error_never_repeats_the_words_or_the_name_of_the_file(tmp_path: Path) -> None:

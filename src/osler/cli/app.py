@@ -5,6 +5,7 @@ Modules of commands import only what ``--help`` needs; engines are imported when
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(_run(args))
     except OslerError as error:
         if debug:
-            raise
+            traceback.print_exc()
         warn(str(error))
         sys.exit(exits.code_of(error))
     except KeyboardInterrupt:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         warn(f"something went wrong inside Osler ({type(error).__name__}); run again with --debug to see where.")
         sys.exit(exits.INTERNAL)
 

@@ -60,6 +60,8 @@ def note(
     output: OutputOption = None,
 ) -> None:
     """Write the clinical note of a visit."""
+    if evidence and note_format is NoteFormat.HTML:
+        raise typer.BadParameter("--evidence is for reading as text; leave out --format html or take --json.")
     check_writable(output)
     from osler.bootstrap import note_service
     from osler.notes import rendering

@@ -12,7 +12,7 @@ from typing import Any, Final
 from osler.engines.clips import WINDOW, Condensed, condense
 from osler.engines.echoes import without_echoes
 from osler.kernel.engine_record import EngineRecord
-from osler.kernel.errors import EngineError
+from osler.kernel.errors import EngineError, UnknownNameError
 from osler.kernel.spans import TimeSpan
 from osler.speech.model import HeardWord
 from osler.speech.ports import SAMPLE_RATE, Recognition, Samples
@@ -75,11 +75,13 @@ class WhisperTranscriber:
         vocabulary: str,
         done: Callable[[float], None] = lambda seconds: None,
     ) -> Recognition:
-        """Transcribe the ``regions`` of one block; see the port. Raises EngineError."""
+        """Transcribe the ``regions`` of one block; see the port. Raises EngineError, UnknownNameError (language)."""
         if not regions:
             return Recognition((), language or "en")
         condensed = condense(samples, regions)
         try:
+            if language is not None and language not in self._model.supported_languages:
+                raise UnknownNameError(_no_such_language(self._model.supported_languages))
             language = language or self._detect_language(condensed.samples)
             prompt = _PROMPT.format(vocabulary) if vocabulary and language == "en" else None
             heard: list[HeardWord] = []
@@ -166,6 +168,12 @@ class WhisperTranscriber:
             raise EngineError(
                 f"The speech model cannot be loaded ({type(error).__name__}); run: osler models verify"
             ) from error
+
+
+def _no_such_language(known: Sequence[str]) -> str:
+    if list(known) == ["en"]:
+        return "This model hears English only; take a multilingual one such as --model base, or --language en."
+    return f"The speech model knows no language of that code; it knows auto, {', '.join(sorted(known))}."
 
 
 def _is_speech(segment: Any) -> bool:
