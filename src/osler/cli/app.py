@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last door: nothing may leave as a traceback
         if debug:
             traceback.print_exc()
         warn(f"something went wrong inside Osler ({type(error).__name__}); run again with --debug to see where.")
