@@ -199,11 +199,3 @@ def test_what_is_no_recording_is_refused_in_one_line_that_names_no_file(
     assert "\n" not in message and message.endswith(".")
     assert SECRET not in message and str(tmp_path) not in message
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
-    path = write_tone(tmp_path / SECRET, "wav")
-    path.chmod(0)
-    with pytest.raises(UnreadableFileError):
-        open_recording(path)
