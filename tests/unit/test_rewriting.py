@@ -267,3 +267,86 @@ def test_an_it_that_answers_the_patient_s_question_is_what_they_asked_about() ->
 def test_what_the_complaint_is_like_stays_with_where_it_is() -> None:
     told = texts((CLINICIAN, "Where is the pain?"), (PATIENT, "Behind my knee. It's a sharp ache."))
     assert told == ["Pain, location: behind their knee; it's a sharp ache."]
+
+
+@pytest.mark.parametrize("question", ["Have you ever had shingles?", "Did you ever have any shingles?"])
+def test_what_the_patient_once_had_is_no_complaint_of_today(question: str) -> None:
+    assert statement_of(question, True, NEUTRAL) == "The patient has had shingles."
+    assert statement_of(question, False, NEUTRAL) == "The patient denies shingles."
+
+
+@pytest.mark.parametrize(
+    ("question", "written"),
+    [
+        ("Does the pain go anywhere?", "Pain, radiation: down the right leg."),
+        ("Does it travel at all?", "Radiation: down the right leg."),
+    ],
+)
+def test_where_a_pain_goes_is_what_was_answered(question: str, written: str) -> None:
+    assert topic_answer(question, "Down the right leg.", NEUTRAL) == written
+
+
+def test_an_answer_that_is_taken_back_gives_way_to_the_right_one() -> None:
+    said = texts(
+        (CLINICIAN, "When did it start?"),
+        (PATIENT, "About 4 days ago. Actually, no, 6 days ago, after the trip."),
+        (CLINICIAN, "Okay, 6 days. Your heart sounds normal today, and your lungs are clear on both sides."),
+        (CLINICIAN, "I would like you to rest at home for a few days and to drink a lot of water."),
+    )
+    assert "Onset: 6 days ago." in said and not any("4" in text for text in said)
+
+
+def test_an_it_after_yes_is_the_complaint_that_the_clinician_named() -> None:
+    said = texts((CLINICIAN, "I hear you've had some back pain."), (PATIENT, "Yes. It's worse at night."))
+    assert said == ["The back pain is worse at night."]
+
+
+@pytest.mark.parametrize(
+    "speech",
+    [
+        "High blood pressure can harm the kidneys over the years.",
+        "Blood clots often start in the calf.",
+        "Left untreated, gout destroys the joint.",
+        "Think of the artery as a pipe.",
+        "The meniscus is a cushion between the bones.",
+        "The immune system attacks the joints.",
+        "If it were broken, you would not be able to walk.",
+        "We don't want you to end up with an ulcer.",
+        "A preventer inhaler is for every day.",
+        "I broke my wrist myself a few years ago.",
+        "A fracture would hurt far more.",
+        "With an abscess, you'd have a high temperature.",
+        "Zinc helps the wound.",
+        "Let me see you touch your toes.",
+        "I'll get you a glass of water.",
+        "I saw your brother on Monday, his gout is better.",
+    ],
+)
+def test_teaching_and_what_is_no_fact_of_the_patient_is_not_written(speech: str) -> None:
+    assert rewrite(said(CLINICIAN, speech)) is None
+
+
+@pytest.mark.parametrize(
+    ("speech", "written"),
+    [
+        ("You can bear weight on the left leg.", "The patient can bear weight on the left leg."),
+        ("The liver edge can be felt below the ribs.", "The liver edge can be felt below the ribs."),
+        ("Take the tablets with food.", "Take the tablets with food."),
+        ("If the fever comes back, call us.", "If the fever comes back, call us."),
+    ],
+)
+def test_facts_that_sound_like_teaching_are_written(speech: str, written: str) -> None:
+    assert rewrite(said(CLINICIAN, speech)) == written
+
+
+@pytest.mark.parametrize(
+    "speech",
+    [
+        "I thought it was my heart.",
+        "Should I be worried about a clot?",
+        "I had a stent, no, that was my brother.",
+        "I read online that it is harmless.",
+    ],
+)
+def test_what_a_patient_guessed_or_read_is_not_written(speech: str) -> None:
+    assert rewrite(said(PATIENT, speech)) is None

@@ -54,7 +54,8 @@ def statement_of(question: str, yes: bool, reference: Reference) -> str | None:
         return finish(statement(text, reference) or "") if denies != yes or (yes and not denies) else None
     noun = prefix_of("asks_noun").match(text)
     if noun and noun.end() > 2:
-        return _asked_noun(text[noun.end() :], yes, reference)
+        ever = yes and _EVER.match(text) is not None
+        return _asked_noun(text[noun.end() :], yes, reference, "has had" if ever else "reports")
     inverted = re.match(
         r"^(do|does|did|are|is|was|were|have|has|had|can|could|will) "
         r"(you|your [\w -]+?|it|that|the [\w -]+?) (?=\w)(.*)$",
@@ -72,7 +73,11 @@ _DECLARED = re.compile(
 """How a statement begins that is put as a question."""
 
 
-def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
+_EVER = re.compile(r"(?:and |so |but )?(?:did|have|had) you (?:\w+ )?ever\b", re.IGNORECASE)
+"""A question about all of a life: its yes is no complaint of today."""
+
+
+def _asked_noun(noun: str, yes: bool, reference: Reference, affirming: str) -> str | None:
     noun = re.sub(r"^(?:any|some|the|a|an|of) (?=\w)", "", noun.strip(" ,"))
     noun = re.sub(r",? (?:or|and)? ?(?:any )?(?:other|else|things?|anything|symptoms? like that)\b.*$", "", noun)
     noun = re.sub(r"\bany ", "", noun)
@@ -98,7 +103,7 @@ def _asked_noun(noun: str, yes: bool, reference: Reference) -> str | None:
     several = re.search(r"\bor\b|,", noun)
     if yes and several:
         return None
-    return finish(f"the patient {'reports' if yes else 'denies'} {noun}")
+    return finish(f"the patient {affirming if yes else 'denies'} {noun}")
 
 
 @cache

@@ -7,7 +7,7 @@ from functools import cache
 
 from osler.engines.grounded.answers import polarity, statement_of, topic_answer
 from osler.engines.grounded.lexical import load_lexicon
-from osler.engines.grounded.rewriting import Reference, rewrite
+from osler.engines.grounded.rewriting import Reference, after_correction, rewrite, without_taken_back
 from osler.engines.grounded.utterances import Utterance, utterances
 from osler.notes.medicines import medicine_names
 from osler.speech.model import PATIENT, Transcript
@@ -51,7 +51,21 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
     found: list[Candidate] = []
     question: Utterance | None = None
     fresh = False
-    for utterance in said:
+    for whole in said:
+        utterance = whole
+        right_words = after_correction(whole.text)
+        said_last = without_taken_back(whole.text if right_words is None else right_words)
+        if said_last is None:
+            continue
+        if said_last != whole.text:
+            utterance = replace(whole, text=said_last)
+        if right_words is not None and found and _same_breath(found[-1].sources[-1], whole):
+            wrong = found.pop()
+            if wrong.kind == ANSWERED:
+                right = replace(utterance, text=re.split(r"[,;]", utterance.text)[0])
+                answered = _answer(wrong.sources[0], right, reference)
+                found += [answered] if answered is not None else []
+                continue
         if utterance.is_question:
             if utterance.by_clinician:
                 question, fresh = utterance, True
@@ -67,6 +81,9 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
             question = None
         text = rewrite(utterance, reference)
         before = said[utterance.index - 1] if utterance.index else None
+        if before is not None and _is_bare_yes(before, utterance) and not said[max(0, before.index - 1)].is_question:
+            # "You've had chest pain." "Yes. It's like a pressure."
+            before = said[before.index - 1] if before.index else before
         sources: tuple[Utterance, ...] = (utterance,)
         if text is not None and _POINTING.match(text):
             on_answer = found and before is not None and found[-1].kind == ANSWERED
@@ -95,6 +112,10 @@ def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
     return [c for c in found if c.kind != DENIED or not _contradicted(c, found)]
 
 
+def _same_breath(before: Utterance, utterance: Utterance) -> bool:
+    return before.turn == utterance.turn and before.index == utterance.index - 1
+
+
 NEARBY = 12
 """Utterances within which a patient's own words overrule a bare "no"."""
 
@@ -102,8 +123,10 @@ NEARBY = 12
 def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
     """Say whether the patient, right after a "no", says that some of what was asked about is there."""
     denied = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.text.lower())} - _plain()
-    rest = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.sources[-1].text.lower())}
-    if denied & rest and re.search(r",|\bor\b", denial.text):
+    reply = denial.sources[-1].text
+    rest = {w[:5] for w in re.findall(r"[a-z]{4,}", reply.lower())}
+    denies_again = re.match(r"no\W+(?:never|not|none|no)\b(?!.*\b(?:but|just|only|except)\b)", reply.strip().lower())
+    if denied & rest and not denies_again and re.search(r",|\bor\b", denial.text):
         return True
     for other in others:
         near = 0 <= other.order - denial.order <= NEARBY and other.kind == STATED and not other.by_clinician
@@ -153,7 +176,15 @@ def _replied_to(utterance: Utterance, before: Utterance | None, question: Uttera
         return None
     if utterance.by_clinician:
         return before if before.is_question else None
+    if before.by_clinician and not before.is_question:
+        return before if re.search(r"\byou(?:'ve)?\b", before.text, re.IGNORECASE) else None
     return question if before is question else None
+
+
+def _is_bare_yes(before: Utterance, utterance: Utterance) -> bool:
+    """Say whether the same patient has just said no more than yes."""
+    alone = before.turn == utterance.turn and not utterance.by_clinician and len(before.text.split()) <= 2
+    return alone and polarity(before.text) is True
 
 
 @cache
@@ -256,7 +287,11 @@ def _answer(question: Utterance, reply: Utterance, reference: Reference) -> Cand
     return Candidate(text, (question, reply), kind) if text is not None else None
 
 
-_MEASURE = re.compile(r"^(?:yes|yeah|yep)\W+(\d[\w .]{0,30}?)\W*$", re.IGNORECASE)
+_MEASURE = re.compile(
+    r"^(?:yes|yeah|yep)\W+((?:(?:about|around|maybe) )?(?:\d|(?:an?|one|two|three|four|five|six|half)\b)"
+    r"[\w ,.-]{0,40}?)\W*$",
+    re.IGNORECASE,
+)
 """A yes with a figure: "Yes, 101.8 last night."."""
 
 _THIRD = (("has", "have"), ("does", "do"), ("is", "are"), ("was", "were"), ("did", "did"), ("can", "can"))

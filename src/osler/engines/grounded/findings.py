@@ -45,7 +45,7 @@ _ASKABLE: Final = frozenset(
         FindingKind.EXAM,
     )
 )
-_GIVEN: Final = frozenset(("than", "besides", "after", "since", "before", "for", "with", "except"))
+_GIVEN: Final = frozenset(("when", "than", "besides", "after", "since", "before", "for", "with", "except"))
 """Words before what a question takes as given: "any surgeries other than the lumpectomy?"."""
 _GENERAL: Final = frozenset(
     (FindingKind.SYMPTOM, FindingKind.PROBLEM, FindingKind.MEDICATION, FindingKind.PROCEDURE, FindingKind.SOCIAL)

@@ -191,7 +191,9 @@ def _medicines(findings: Sequence[Finding], transcript: Transcript, plan_turn: i
     for finding in best.values():
         where = finding.evidence[0].turn
         planned = where >= plan_turn and transcript.turns[where].speaker != PATIENT
-        if finding.concept not in changed and not planned and not of_another_time(finding, transcript):
+        if finding.concept in changed or planned or not _is_own(finding, transcript):
+            continue
+        if not of_another_time(finding, transcript):
             lines.append(
                 _line(
                     "medications",
@@ -201,6 +203,16 @@ def _medicines(findings: Sequence[Finding], transcript: Transcript, plan_turn: i
                 )
             )
     return lines
+
+
+_PATIENT_SPOKEN_OF = re.compile(r"\b(?:you|your|you're|you've|he|she|his|her|he's|she's|patient)\b", re.IGNORECASE)
+
+
+def _is_own(finding: Finding, transcript: Transcript) -> bool:
+    """Say whether a medicine is the patient's: a clinician may speak of one in general ("vitamin D helps")."""
+    told = any(transcript.turns[e.turn].speaker != CLINICIAN for e in finding.evidence)
+    dosed = bool(finding.attributes.get("dose")) or bool(finding.attributes.get("action"))
+    return told or dosed or _PATIENT_SPOKEN_OF.search(sentence_around(finding, transcript)) is not None
 
 
 def medicine(finding: Finding) -> str:
@@ -252,6 +264,8 @@ def _allergies(findings: Sequence[Finding], transcript: Transcript) -> list[Line
                 text = f"No known allergy to {said}."
         else:
             text = f"Allergic to {said}." if "allerg" not in said else f"{said[:1].upper()}{said[1:]}."
+        if finding.attributes.get("type") == "intolerance" and not finding.negated:
+            text = f"Intolerance: {said}."
         reaction = finding.attributes.get("reaction", "")
         full = f"{text.removesuffix('.')} ({reaction})."
         line = _line("allergies", full, [finding], 0.97) if reaction and not finding.negated else None

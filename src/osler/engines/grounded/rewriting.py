@@ -89,6 +89,41 @@ _ANSWERED_NO = re.compile(
 )
 
 
+def after_correction(text: str) -> str | None:
+    """Return what follows a "no, wait," that begins the text; None where there is none."""
+    match = _corrections("^").match(text)
+    return text[match.end() :] if match else None
+
+
+def without_taken_back(text: str) -> str | None:
+    """Leave out what is taken back inside a sentence: "about two weeks, no wait, three weeks ago".
+
+    What is replaced begins with the same word or is a number, too; None where neither shows what it is.
+    """
+    match = _corrections(r"(?:[,;]|\s[\u2014-])\s*").search(text)
+    if match is None:
+        return text
+    before, after = text[: match.start()].split(), text[match.end() :].split()
+    if not before or not after:
+        return None
+    for place in reversed(range(max(0, len(before) - 6), len(before))):
+        both_numbers = _NUMBER.match(before[place]) and _NUMBER.match(after[0])
+        if before[place].lower() == after[0].lower() or both_numbers:
+            return " ".join([*before[:place], *after])
+    return None
+
+
+_NUMBER = re.compile(
+    r"\d|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|\w+ty)\b", re.IGNORECASE
+)
+
+
+@cache
+def _corrections(lead: str) -> re.Pattern[str]:
+    said = "|".join(load_lexicon().patterns("corrections"))
+    return re.compile(rf"{lead}(?:(?:oh|well|um+|uh+|er+)[ ,]+)*(?:{said})\b[\s,.:-]*", re.IGNORECASE)
+
+
 def finish(text: str) -> str | None:
     """Make a sentence of it: capital, full stop; None if too little is left."""
     text = re.sub(r"\s+", " ", text).strip(" ,;:.-?!")
@@ -114,7 +149,8 @@ _GIVEN_UP = re.compile(
 
 _OTHERS = re.compile(
     r"(?:he|she|they)\b|my (?:wife|husband|partner|boyfriend|girlfriend|friend|buddy|boss|neighbou?r|co-?worker|"
-    r"grand(?:son|daughter|kids?|children))\b",
+    r"grand(?:son|daughter|kids?|children)|(?:room|flat|house|team|class)mates?|colleagues?|landlord|teacher|coach|"
+    r"cousin|friends|buddies|girls|boys|dogs?|cats?)\b",
     re.IGNORECASE,
 )
 """Subjects that are not the patient, nor kin by blood."""
@@ -263,6 +299,8 @@ _ASKS_WITHIN = re.compile(
 def statement(text: str, reference: Reference) -> str | None:
     """Write a tidied utterance of the clinician's as a plan, a finding or a statement about the patient."""
     lexicon = load_lexicon()
+    if matches_any("general_talk").search(text):
+        return None
     for pattern, replacement in lexicon.rules("told_frames"):
         text = pattern.sub(replacement, text)
     if matches_any("dangling").search(text):

@@ -95,6 +95,7 @@ def _patterns() -> _Patterns:
         tag=re.compile(r"[\s,.]*\b(?:okay|ok|alright|all right|you know)[\s?]*$", re.IGNORECASE),
         inverted=re.compile(
             rf"(?:{lexicon.patterns('question_openings')[0]})\b"
+            r"|should (?:i|we|it|my|the)\b"
             r"|(?:what|how|why|when|where|who) (?:can|should|do|does|will|is|are|am|about|long|much|many)\b"
             r"|(?:what|how|why|when|where|who)\b.*\?$",
             re.IGNORECASE,

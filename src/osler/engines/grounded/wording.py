@@ -96,7 +96,8 @@ _COUNTS = frozenset({"once", "twice", "thrice", "half", "second", "zero", "hundr
 
 
 _BROKEN_OFF = re.compile(
-    r"\b(?:my|the|a|an|your|our|of|to|and|is|are|was|it|i|i'm|it's|or like),\s+(?=\w)(?!(?:if|when|as)\b)",
+    r"\b(?:my|the|a|an|your|our|of|to|and|is|are|was|it|i|i'm|it's|or like),\s+(?=\w)"
+    r"(?!(?:if|when|as|even|especially)\b)",
     re.IGNORECASE,
 )
 """A word that opens something and then a pause: the speaker starts anew."""

@@ -7,6 +7,7 @@ one says. What ``osler.notes.grounding`` cannot find in the quotes is not writte
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from osler.engines.grounded.candidates import DENIED, Candidate, candidates
@@ -23,9 +24,10 @@ from osler.engines.grounded.phrasing import (
 from osler.engines.grounded.placement import MUST_RANK, part_of, plan_start, rank_of
 from osler.engines.grounded.problems import Problem, main_problem, plan_problems
 from osler.engines.grounded.repetition import content, repeats, without_repetition
-from osler.engines.grounded.rewriting import NEUTRAL, Reference, reference_of
+from osler.engines.grounded.rewriting import NEUTRAL, Reference, finish, reference_of, statement
 from osler.engines.grounded.selection import load_model
 from osler.engines.grounded.utterances import utterances
+from osler.engines.grounded.wording import tidy
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
 from osler.notes.model import Evidence, Finding, FindingKind, Note, Section, Sentence, Verdict, VoiceStyle
@@ -33,7 +35,7 @@ from osler.notes.ports import FindingExtractor
 from osler.notes.templates import Template
 from osler.speech.model import Transcript
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 
 LEAST_RANK: Final = {
     VoiceStyle.BRIEF: 0.58,
@@ -102,6 +104,9 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
     plan_turn = next((u.turn for u in said if u.position >= plan_from), len(transcript.turns))
     composed = compose(findings, transcript, plan_turn)
     for candidate in candidates(transcript, reference):
+        if is_doubtful(candidate.text):
+            stated += _doubtful_pressures(candidate, transcript)
+            continue
         about = [f for f in findings if _rests_on(f, candidate)]
         if candidate.kind == DENIED and _is_listed(candidate.text, about, composed):
             continue
@@ -118,7 +123,7 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
                 evidence=cited(candidate, transcript),
                 rank=rank_of(candidate, about, model),
                 order=(candidate.sources[-1].turn, candidate.sources[-1].start),
-                verdict=Verdict.INFERRED if candidate.inferred or is_doubtful(candidate.text) else Verdict.SUPPORTED,
+                verdict=Verdict.INFERRED if candidate.inferred else Verdict.SUPPORTED,
                 denies=candidate.kind == DENIED,
             )
         )
@@ -133,10 +138,40 @@ def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference:
         if is_grounded(change) and not any(repeats(content(change.text), content(line.text)) for line in told):
             kept.append(change)
     kept += compose_symptoms(findings, kept, LEAST_RANK[VoiceStyle.GOLDILOCKS], transcript)
+    kept = _with_return_precautions(kept, findings, transcript, reference)
     if reason is not None and is_grounded(reason):
         kept = [line for line in kept if line.part != "chief_complaint"] + [reason]
     least = LEAST_RANK[VoiceStyle.SUPER_DETAILED]
     return sorted((line for line in kept if line.rank >= least), key=lambda line: (-line.rank, line.order, line.text))
+
+
+def _with_return_precautions(
+    lines: Sequence[Line], findings: Sequence[Finding], transcript: Transcript, reference: Reference
+) -> list[Line]:
+    """Keep every "if ..., call us" as an instruction of each style; write those that no line tells."""
+    kept = list(lines)
+    for finding in findings:
+        if finding.concept != "return precautions":
+            continue
+        here = finding.evidence[0]
+        tells = [
+            i
+            for i, line in enumerate(kept)
+            if not line.composed
+            and any(e.turn == here.turn and e.start < here.end and here.start < e.end for e in line.evidence)
+        ]
+        for i in tells:
+            if re.search(r"\b(?:if|unless|should|in case|as soon as|any ?time)\b", kept[i].text, re.IGNORECASE):
+                kept[i] = replace(kept[i], part="instructions", rank=max(kept[i].rank, PRECAUTION_RANK))
+        text = finish(statement(tidy(here.quote), reference) or "") if not tells else None
+        if text is not None:
+            line = Line("instructions", text, (here,), PRECAUTION_RANK, (here.turn, here.start), composed=True)
+            kept += [line] if is_grounded(line) else []
+    return kept
+
+
+PRECAUTION_RANK: Final = 0.9
+"""When to come back or call is in the note of every style."""
 
 
 def cited(candidate: Candidate, transcript: Transcript) -> tuple[Evidence, ...]:
@@ -182,10 +217,29 @@ def _cites(finding: Finding, candidate: Candidate) -> bool:
 
 def is_doubtful(text: str) -> bool:
     """Say whether a blood pressure in the text cannot be: its diastolic value is not below the systolic one."""
-    pairs = (
-        re.findall(r"\b(\d{2,3})/(\d{2,3})\b", text) if re.search(r"\b(?:blood )?pressure\b|\bbp\b", text, re.I) else []
-    )
-    return any(int(systolic) <= int(diastolic) for systolic, diastolic in pairs)
+    return bool(_impossible_pressures(text))
+
+
+def _impossible_pressures(text: str) -> list[str]:
+    if not re.search(r"\b(?:blood )?pressure\b|\bbp\b", text, re.I):
+        return []
+    pairs = re.findall(r"\b(\d{2,3})/(\d{2,3})\b", text)
+    return [f"{systolic}/{diastolic}" for systolic, diastolic in pairs if int(systolic) <= int(diastolic)]
+
+
+def _doubtful_pressures(candidate: Candidate, transcript: Transcript) -> list[Line]:
+    """Return what a note says of a blood pressure that cannot be: that it was heard so, for a person to check."""
+    return [
+        Line(
+            part="vitals" if candidate.by_clinician else "hpi",
+            text=f"The blood pressure was heard as {value}; check the recording.",
+            evidence=cited(candidate, transcript),
+            rank=0.93,
+            order=(candidate.sources[-1].turn, candidate.sources[-1].start),
+            verdict=Verdict.INFERRED,
+        )
+        for value in _impossible_pressures(candidate.text)
+    ]
 
 
 def _length(lines: Sequence[Line], style: VoiceStyle) -> int:
