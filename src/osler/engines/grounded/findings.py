@@ -32,7 +32,7 @@ from osler.notes.model import Evidence, Experiencer, Finding, FindingKind, Tempo
 from osler.notes.tokens import numbers
 from osler.speech.model import PATIENT, Transcript
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Raised when the same transcript would give other findings."""
 
 _ASKABLE: Final = frozenset(
