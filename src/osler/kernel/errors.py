@@ -73,3 +73,75 @@ class EngineError(OslerError):
 
 class MissingExtraError(OslerError):
     """An optional part is not installed; the message names the extra that brings it."""
+
+
+class NotFoundError(InputError):
+    """No such thing in this organization; the message names its kind, exactly as for one of another organization."""
+
+
+class ConflictError(InputError):
+    """The request contradicts what is stored: taken name, other bytes for a segment, already linked."""
+
+
+class ConsentRequiredError(ConflictError):
+    """The organization requires the patient's consent, and the encounter does not have it."""
+
+
+class ErasedError(ConflictError):
+    """The encounter or its audio was erased for good."""
+
+
+class InvalidFieldError(InputError):
+    """A field's value cannot be used; ``field`` names it, the message never quotes its value."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotAllowedError(OslerError):
+    """The caller is not who he says, or may not do this; ``code`` says which rule refused."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StorageError(OslerError):
+    """The database or blob store cannot do what it must."""
+
+
+class DatabaseUnavailableError(StorageError):
+    """The database cannot be reached, is locked for too long, or refuses the connection. Try again later."""
+
+
+class BlobsUnavailableError(StorageError):
+    """The blob store cannot be reached or refuses. Try again later."""
+
+
+class StorageFullError(StorageError):
+    """No space is left for the database or blobs. Nothing that was acknowledged is lost."""
+
+
+class CorruptedError(StorageError):
+    """A stored object does not have the bytes that were written: its authentication tag does not fit."""
+
+
+class NewerDatabaseError(StorageError):
+    """The database was written by a newer version of Osler."""
+
+
+class OlderDatabaseError(StorageError):
+    """The database must be migrated first; the message names the command."""
+
+
+class MasterKeyError(StorageError):
+    """The master key is missing, unreadable or another than the one that sealed this data."""
+
+
+class BackupError(StorageError):
+    """The backup cannot be written or read: damaged, of another key, or the target is not empty."""
+
+
+class ExecutorTakenError(OslerError):
+    """Another live process works under this executor id."""

@@ -1,0 +1,1 @@
+"""Organizations, users, keys: who may do what."""
