@@ -1,0 +1,1 @@
+"""Tables, repositories, migrations, sealing and blobs: where everything is kept."""

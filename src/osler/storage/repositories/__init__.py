@@ -1,0 +1,1 @@
+"""The repositories of each room, over SQLAlchemy Core."""

@@ -1,0 +1,1 @@
+"""The tables of each room, and their one metadata."""

@@ -1,0 +1,1 @@
+"""Engines that run jobs: dbos, and inline for tests."""
