@@ -10,24 +10,32 @@ SOURCE = Path(__file__).parents[2] / "src" / "osler"
 
 LEFT_OF: dict[str, tuple[str, ...]] = {
     "kernel": (),
-    "access": ("kernel",),
     "audit": ("kernel",),
-    "encounters": ("kernel", "access", "audit"),
-    "audio": ("kernel", "access", "audit", "encounters"),
-    "speech": ("kernel", "access", "audit", "encounters", "audio"),
-    "notes": ("kernel", "access", "audit", "encounters", "audio", "speech"),
+    "access": ("kernel", "audit"),
+    "encounters": ("kernel", "audit", "access"),
+    "audio": ("kernel", "audit", "access", "encounters"),
+    "speech": ("kernel", "audit", "access", "encounters", "audio"),
+    "notes": ("kernel", "audit", "access", "encounters", "audio", "speech"),
+    "coding": ("kernel", "audit", "access", "encounters", "audio", "speech", "notes"),
+    "release": ("kernel", "audit", "access", "encounters", "audio", "speech", "notes", "coding"),
 }
 ROOMS = tuple(LEFT_OF)
-ADAPTERS = ("engines", "weights")
+ADAPTERS = ("engines", "weights", "storage", "workflows")
 ALLOWED: dict[str, tuple[str, ...]] = {
     **LEFT_OF,
     "weights": ("kernel",),
     "engines": ROOMS,
     "pipeline": ROOMS,
+    # The rows of jobs are the pipeline's; its port and the workflow engine's stand beside each other.
+    "storage": (*ROOMS, "pipeline"),
+    "workflows": (*ROOMS, "pipeline"),
     "config": (),
-    "bootstrap": (*ROOMS, *ADAPTERS, "config"),
+    "logs": (),
+    "bootstrap": (*ROOMS, *ADAPTERS, "pipeline", "config", "logs"),
     "__main__": ("cli",),
-    "cli": (*ROOMS, "pipeline", "weights", "bootstrap", "config"),
+    "api": (*ROOMS, "pipeline", "logs"),
+    # The command line is an entry point: it builds the app that it serves.
+    "cli": (*ROOMS, "pipeline", "weights", "bootstrap", "config", "logs", "api"),
 }
 
 

@@ -70,7 +70,7 @@ def test_json_holds_the_markdown_and_each_sentence_with_exact_evidence() -> None
     assert data["note"] == to_markdown(NOTE)
     assert (data["template"], data["voice_style"]) == ("full", "BRIEF")
     sentence = data["sections"][1]["sentences"][1]
-    assert set(sentence) == {"text", "evidence", "verdict"}
+    assert set(sentence) == {"text", "evidence", "verdict", "is_problem"}
     assert sentence["evidence"][0] == {
         "turn": 1,
         "start": 20,

@@ -109,7 +109,7 @@ class ApiKey:
     last_used_at: datetime | None = None
 
     def fault(self, now: datetime) -> str | None:
-        """Return ``disabled_key``, ``revoked_key`` or ``expired_key`` (the public contract's codes), None if it opens."""
+        """Return ``disabled_key``, ``revoked_key``, ``expired_key`` (the public contract's codes) or None: it opens."""
         if self.disabled_at is not None:
             return "disabled_key"
         if self.revoked_at is not None:

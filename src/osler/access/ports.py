@@ -48,7 +48,9 @@ class UserRepository(Protocol):
         """Raises NotFoundError."""
         ...
 
-    async def find(self, transaction: Transaction, organization_id: str, email: str, third_party_id: str) -> User | None:
+    async def find(
+        self, transaction: Transaction, organization_id: str, email: str, third_party_id: str
+    ) -> User | None:
         """Find by blind index; e-mail without regard to case."""
         ...
 

@@ -70,7 +70,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """The last link of an organization's chain; kept elsewhere, it shows later that nothing was cut off or rewritten."""
+    """The last link of an organization's chain; kept elsewhere, it shows later what was cut off or rewritten."""
 
     organization_id: str
     sequence: int

@@ -36,7 +36,9 @@ class BlobVault(Protocol):
     object whose key was destroyed, ErasedError.
     """
 
-    async def store(self, organization_id: str, chunks: AsyncIterator[bytes], *, limit: int | None = None) -> StoredBlob:
+    async def store(
+        self, organization_id: str, chunks: AsyncIterator[bytes], *, limit: int | None = None
+    ) -> StoredBlob:
         """Seal and store what ``chunks`` yields, never held whole in memory or in plain text on disk.
 
         Raises InvalidFieldError, having stored nothing, when more than ``limit`` bytes come.

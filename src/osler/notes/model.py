@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -93,6 +94,18 @@ class Evidence:
             "audio_end": self.audio_end,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Evidence":
+        """Read what :meth:`to_json` wrote. Raises KeyError on a missing field."""
+        return cls(
+            int(data["turn"]),
+            int(data["start"]),
+            int(data["end"]),
+            str(data["quote"]),
+            data["audio_start"],
+            data["audio_end"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -131,7 +144,22 @@ class Sentence:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {"text": self.text, "evidence": [e.to_json() for e in self.evidence], "verdict": self.verdict.value}
+        return {
+            "text": self.text,
+            "evidence": [e.to_json() for e in self.evidence],
+            "verdict": self.verdict.value,
+            "is_problem": self.is_problem,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Sentence":
+        """Read what :meth:`to_json` wrote. Raises KeyError on a missing field."""
+        return cls(
+            str(data["text"]),
+            tuple(Evidence.from_json(e) for e in data["evidence"]),
+            Verdict(data["verdict"]),
+            data["is_problem"] is True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +172,11 @@ class Section:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {"heading": self.heading, "sentences": [s.to_json() for s in self.sentences]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Section":
+        """Read what :meth:`to_json` wrote. Raises KeyError on a missing field."""
+        return cls(str(data["heading"]), tuple(Sentence.from_json(s) for s in data["sentences"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +192,93 @@ class Note:
     def sentences(self) -> tuple[Sentence, ...]:
         """All sentences in order."""
         return tuple(s for section in self.sections for s in section.sentences)
+
+
+class TextStatus(StrEnum):
+    """Where a written text stands. ``failed`` says what to do in ``failure``."""
+
+    GENERATING = "generating"
+    CREATED = "created"
+    FAILED = "failed"
+
+
+class ContentType(StrEnum):
+    """The form of a text."""
+
+    MARKDOWN = "MARKDOWN"
+    HTML = "HTML"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenText:
+    """What a note or document says. Sealed at rest. ``sections`` is empty for a text that a person wrote or edited."""
+
+    text: str
+    content_type: ContentType = ContentType.MARKDOWN
+    heading: str = ""
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NoteVersion:
+    """A stored version of the consult note. ``version`` counts from 1 per encounter; the highest is the current one.
+
+    ``author_id`` is the user who edited it, None for the writer. ``transcript_id`` is the transcript version it rests
+    on; ``stale`` says that this is no longer the one in use. ``options`` holds the request's own words (generation
+    method, brain, template id ...), no text. ``failure`` is an error code.
+    """
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    version: int
+    created_at: datetime
+    status: TextStatus
+    template: str
+    voice_style: str
+    content: WrittenText | None = None
+    author_id: str | None = None
+    transcript_id: str | None = None
+    engine: EngineRecord | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    completed_at: datetime | None = None
+    signed_at: datetime | None = None
+    signed_by: str | None = None
+    stale: bool = False
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A generated document (letter, certificate, summary). ``index`` counts from 0 per encounter and never changes."""
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    index: int
+    name: str
+    created_at: datetime
+    status: TextStatus
+    template: str
+    voice_style: str
+    content: WrittenText | None = None
+    transcript_id: str | None = None
+    engine: EngineRecord | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    completed_at: datetime | None = None
+    signed_at: datetime | None = None
+    signed_by: str | None = None
+    stale: bool = False
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormAnswers:
+    """A client's form as it was answered, with evidence; ``answers`` is the answered tree in JSON types. Sealed."""
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    created_at: datetime
+    answers: Mapping[str, Any]
+    transcript_id: str | None = None

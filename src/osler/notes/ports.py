@@ -1,9 +1,12 @@
-"""What notes need from engines. Synchronous CPU work, as in speech."""
+"""What notes need from engines (synchronous CPU work, as in speech) and from storage."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from osler.kernel.engine_record import EngineRecord
-from osler.notes.model import Finding, Note, VoiceStyle
+from osler.kernel.transactions import Transaction
+from osler.notes.model import Document, Finding, FormAnswers, Note, NoteVersion, VoiceStyle
 from osler.notes.templates import Template
 from osler.speech.model import Transcript
 
@@ -27,4 +30,76 @@ class NoteWriter(Protocol):
 
     def write(self, transcript: Transcript, template: Template, voice_style: VoiceStyle) -> Note:
         """Return a note in which every sentence has evidence. Raises NoClinicalContentError."""
+        ...
+
+
+class NoteRepository(Protocol):
+    """Versions of consult notes."""
+
+    async def add(self, transaction: Transaction, note: NoteVersion) -> None:
+        """Raises ConflictError if the encounter has that version already."""
+        ...
+
+    async def current(self, transaction: Transaction, organization_id: str, encounter_id: str) -> NoteVersion | None:
+        """Return the encounter's highest version, None before there is one."""
+        ...
+
+    async def get(self, transaction: Transaction, organization_id: str, note_id: str) -> NoteVersion:
+        """Raises NotFoundError."""
+        ...
+
+    async def lock(self, transaction: Transaction, organization_id: str, note_id: str) -> NoteVersion:
+        """As get, held against other writers. Raises NotFoundError."""
+        ...
+
+    async def save(self, transaction: Transaction, note: NoteVersion) -> None: ...
+
+    async def versions(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> Sequence[NoteVersion]:
+        """Return all versions, oldest first."""
+        ...
+
+    async def mark_stale(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, but_transcript_id: str
+    ) -> None:
+        """Mark the unsigned notes and documents that rest on another transcript than that one."""
+        ...
+
+    async def sign(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, user_id: str, at: datetime
+    ) -> Sequence[str]:
+        """Sign the current note and the created documents that are unsigned; returns their ids."""
+        ...
+
+
+class DocumentRepository(Protocol):
+    """Generated documents and answered forms."""
+
+    async def add(self, transaction: Transaction, document: Document) -> None:
+        """Raises ConflictError if the encounter has a document of that index."""
+        ...
+
+    async def get(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, document_id: str
+    ) -> Document:
+        """Raises NotFoundError."""
+        ...
+
+    async def lock(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, document_id: str
+    ) -> Document:
+        """As get, held against other writers. Raises NotFoundError."""
+        ...
+
+    async def save(self, transaction: Transaction, document: Document) -> None: ...
+
+    async def list(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Sequence[Document]:
+        """Return the encounter's documents by index."""
+        ...
+
+    async def add_answers(self, transaction: Transaction, answers: FormAnswers) -> None: ...
+
+    async def answers(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Sequence[FormAnswers]:
+        """Return the answered forms, oldest first."""
         ...

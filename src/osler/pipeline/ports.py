@@ -27,8 +27,8 @@ class Step:
 class Workflow:
     """The steps of one kind of job, in order.
 
-    ``failed`` is told (job, error code) when a step has failed for good, before the job is shown as failed, so that what
-    the user sees says so too. It is idempotent. ``concurrency`` is how many such jobs run at once in one process.
+    ``failed`` is told (job, error code) when a step has failed for good, before the job is shown as failed, so that
+    what the user sees says so too. It is idempotent. ``concurrency`` is how many such jobs run at once in one process.
     """
 
     kind: JobKind

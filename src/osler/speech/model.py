@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from osler.kernel.engine_record import EngineRecord
@@ -153,6 +154,36 @@ class Transcript:
                 f"This JSON is not a transcript that Osler can read ({type(error).__name__} in its fields); "
                 'the least it needs is {"turns": [{"speaker", "text"}]}.'
             ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptVersion:
+    """A stored transcript of a recording. ``version`` counts from 1 per encounter; the highest is the one in use.
+
+    ``author_id`` is the user who corrected it, None for the engine. The transcript is sealed at rest.
+    """
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    recording_id: str
+    version: int
+    created_at: datetime
+    transcript: Transcript
+    author_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTranscript:
+    """What was heard in one segment of a recording while it still goes on; replaced by the final transcript."""
+
+    segment_id: str
+    organization_id: str
+    encounter_id: str
+    recording_id: str
+    index: int
+    created_at: datetime
+    transcript: Transcript
 
 
 def _turn_to_json(turn: Turn) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What speech needs from engines. Every port here is synchronous CPU work; a server calls them in a thread."""
+"""What speech needs from engines (synchronous CPU work; a server calls them in a thread) and from storage."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from osler.audio.model import SAMPLE_RATE, Samples
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.spans import TimeSpan
-from osler.speech.model import HeardWord
+from osler.kernel.transactions import Transaction
+from osler.speech.model import HeardWord, SegmentTranscript, TranscriptVersion
 
 __all__ = [
     "SAMPLE_RATE",
@@ -19,6 +20,7 @@ __all__ = [
     "SpeakerEncoder",
     "SpeechDetector",
     "Transcriber",
+    "TranscriptRepository",
 ]
 
 
@@ -74,4 +76,38 @@ class SpeakerEncoder(Protocol):
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed ``windows`` (shape [m, n samples]) to unit vectors (shape [m, d])."""
+        ...
+
+
+class TranscriptRepository(Protocol):
+    """Stored transcripts, and the texts of single segments while a recording goes on."""
+
+    async def add(self, transaction: Transaction, version: TranscriptVersion) -> None:
+        """Raises ConflictError if the encounter has that version already."""
+        ...
+
+    async def current(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> TranscriptVersion | None:
+        """Return the encounter's highest version, None before there is one."""
+        ...
+
+    async def get(self, transaction: Transaction, organization_id: str, transcript_id: str) -> TranscriptVersion:
+        """Raises NotFoundError."""
+        ...
+
+    async def of_recording(
+        self, transaction: Transaction, organization_id: str, recording_id: str
+    ) -> TranscriptVersion | None:
+        """Return the recording's highest version."""
+        ...
+
+    async def save_segment(self, transaction: Transaction, heard: SegmentTranscript) -> None:
+        """Write or replace the text of a segment."""
+        ...
+
+    async def segments(
+        self, transaction: Transaction, organization_id: str, recording_id: str
+    ) -> Sequence[SegmentTranscript]:
+        """Return the texts of the segments so far, by index."""
         ...

@@ -1,1 +1,17 @@
-"""The tables of each room, and their one metadata."""
+"""The tables of each room, and their one metadata, which is complete once this package is imported."""
+
+from osler.storage.tables import access, audio, audit, coding, encounters, notes, release, sealing, speech
+from osler.storage.tables.metadata import metadata
+
+__all__ = [
+    "access",
+    "audio",
+    "audit",
+    "coding",
+    "encounters",
+    "metadata",
+    "notes",
+    "release",
+    "sealing",
+    "speech",
+]

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator
 from sqlalchemy import JSON as GENERIC_JSON
+from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata: Final = MetaData(
@@ -22,7 +22,7 @@ JSON: Final = GENERIC_JSON().with_variant(JSONB(), "postgresql")
 
 
 class Time(TypeDecorator[datetime]):
-    """A time in UTC with microseconds: ``timestamptz`` on PostgreSQL, text of fixed width (so that it sorts) on SQLite."""
+    """A time in UTC with microseconds: ``timestamptz`` on PostgreSQL, text that sorts on SQLite."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

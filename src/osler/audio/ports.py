@@ -1,0 +1,60 @@
+"""What the audio room needs from storage. Blobs are the kernel's port BlobVault."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from osler.audio.model import AudioRecording, Segment, SegmentStatus
+from osler.kernel.transactions import Transaction
+
+
+class RecordingRepository(Protocol):
+    """Recordings and segments."""
+
+    async def add(self, transaction: Transaction, recording: AudioRecording) -> None: ...
+
+    async def get(self, transaction: Transaction, organization_id: str, recording_id: str) -> AudioRecording:
+        """Raises NotFoundError."""
+        ...
+
+    async def lock(self, transaction: Transaction, organization_id: str, recording_id: str) -> AudioRecording:
+        """As get, held against other writers. Raises NotFoundError."""
+        ...
+
+    async def save(self, transaction: Transaction, recording: AudioRecording) -> None: ...
+
+    async def of_encounter(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> Sequence[AudioRecording]:
+        """Return the encounter's recordings by index."""
+        ...
+
+    async def add_segment(self, transaction: Transaction, segment: Segment) -> None:
+        """Raises ConflictError if the recording has a segment of that index."""
+        ...
+
+    async def segment(
+        self, transaction: Transaction, organization_id: str, recording_id: str, index: int
+    ) -> Segment | None: ...
+
+    async def segments(self, transaction: Transaction, organization_id: str, recording_id: str) -> Sequence[Segment]:
+        """Return the recording's segments by index."""
+        ...
+
+    async def set_segment_status(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        segment_id: str,
+        status: SegmentStatus,
+        *,
+        seconds: float | None = None,
+        failure: str | None = None,
+    ) -> None: ...
+
+    async def segment_of_blob(self, transaction: Transaction, blob_id: str) -> Segment | None:
+        """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""
+        ...
+
+    async def known_blobs(self, transaction: Transaction, blob_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of ``blob_ids`` that any row, in any room, refers to; the others are orphans of a crash."""
+        ...

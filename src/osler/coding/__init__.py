@@ -1,0 +1,1 @@
+"""Clinical codes, each with the words that earn it."""

@@ -1,0 +1,1 @@
+"""Encounters, patient profiles, consent, context documents, erasure."""

@@ -1,0 +1,185 @@
+"""Encounters, patient profiles, consent and context documents. Plain types; what is sealed at rest is said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from osler.kernel.blobs import StoredBlob
+
+
+class EncounterState(StrEnum):
+    """Where a visit stands. ``completed``: recording and note are finished; ``erased`` is a tombstone."""
+
+    OPEN = "open"
+    COMPLETED = "completed"
+    SIGNED = "signed"
+    ERASED = "erased"
+
+
+class Purpose(StrEnum):
+    """What an encounter is for. Only real care is ever shown to outsiders."""
+
+    CARE = "care"
+    DEMO = "demo"
+    TRAINING = "training"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The patient's consent to being recorded.
+
+    ``given`` is what the client last said, None if it never did; ``changed_at`` when. A withdrawal is an explicit
+    change from true to false: then ``erase_at`` is when audio and unsigned texts go, unless consent is given again.
+    """
+
+    given: bool | None = None
+    changed_at: datetime | None = None
+    erase_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterPatient:
+    """The patient as the session itself was told of him. Sealed. ``gender`` is free text of the EHR."""
+
+    name: str = ""
+    gender: str | None = None
+    birth_date: date | None = None
+    demographic_details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encounter:
+    """A visit. The scribe API calls it a session, with the same id.
+
+    Sealed at rest: ``name``, ``patient``, ``clinician_notes``, ``ehr_appointment_id``, ``ehr_patient_id`` (also found
+    by blind index), ``created_time_local`` stays open, as lists are ordered by it. ``duration`` is in seconds as the
+    client says. ``recording_status``, ``session_status`` and ``transcribe_mode`` are the client's own words of status.
+    ``linked_encounter_ids`` are former visits that may be used as context. ``revision`` grows with each change.
+    """
+
+    id: str
+    organization_id: str
+    owner_id: str
+    created_at: datetime
+    updated_at: datetime
+    state: EncounterState = EncounterState.OPEN
+    purpose: Purpose = Purpose.CARE
+    patient_profile_id: str | None = None
+    patient: EncounterPatient | None = None
+    name: str | None = None
+    clinician_notes: tuple[str, ...] = ()
+    ehr_appointment_id: str | None = None
+    ehr_patient_id: str | None = None
+    ehr_provider: str | None = None
+    consent: Consent = field(default_factory=Consent)
+    duration: int | None = None
+    language_code: str | None = None
+    output_language_code: str | None = None
+    transcribe_mode: str | None = None
+    recording_status: str | None = None
+    session_status: str | None = None
+    created_time_local: datetime | None = None
+    generate_output_without_recording: bool = False
+    linked_encounter_ids: tuple[str, ...] = ()
+    signed_at: datetime | None = None
+    signed_by: str | None = None
+    audio_erased_at: datetime | None = None
+    erased_at: datetime | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PatientProfile:
+    """A patient over many visits. All but ids and times is sealed; EHR id and provider have blind indexes too."""
+
+    id: str
+    organization_id: str
+    owner_id: str
+    created_at: datetime
+    updated_at: datetime
+    first_name: str | None = None
+    last_name: str | None = None
+    birth_date: date | None = None
+    gender: str | None = None
+    ehr_patient_id: str | None = None
+    provider: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    patient_sex_code: str | None = None
+    identifiers: tuple[Mapping[str, Any], ...] = ()
+    demographic_string: str | None = None
+    additional_context: str | None = None
+
+
+class ContextDocumentStatus(StrEnum):
+    """Whether the text of a context document can be used."""
+
+    PARSING = "PARSING"
+    READY = "READY"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextDocument:
+    """A document that came with the visit. File name, text and metadata are sealed; ``reason`` is why it FAILED."""
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    filename: str
+    media_type: str
+    blob: StoredBlob
+    uploaded_at: datetime
+    unstructured: bool = False
+    status: ContextDocumentStatus = ContextDocumentStatus.PARSING
+    reason: str | None = None
+    text: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterFilter:
+    """Which encounters of an organization; None: any. Erased ones are listed only when asked for."""
+
+    owner_id: str | None = None
+    patient_profile_id: str | None = None
+    ehr_patient_id: str | None = None
+    states: frozenset[EncounterState] | None = None
+    purposes: frozenset[Purpose] | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+
+class ErasureScope(StrEnum):
+    """How much of an encounter goes for good."""
+
+    AUDIO = "audio"
+    AUDIO_AND_UNSIGNED = "audio and unsigned texts"
+    EVERYTHING = "everything"
+
+
+class ErasureReason(StrEnum):
+    """Why."""
+
+    COMMAND = "command"
+    RETENTION = "retention"
+    CONSENT_WITHDRAWN = "consent withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One erasure as the ledger keeps it, outside the database, to be applied again after a restore. Ids only.
+
+    ``kept`` names the ids of rows (signed notes and documents) that this erasure left, so that applying it again
+    to an older state leaves the same.
+    """
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    scope: ErasureScope
+    reason: ErasureReason
+    at: datetime
+    kept: tuple[str, ...] = ()

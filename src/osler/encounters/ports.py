@@ -1,0 +1,161 @@
+"""What the encounters room needs from storage."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from osler.encounters.model import (
+    ContextDocument,
+    Encounter,
+    EncounterFilter,
+    Erasure,
+    ErasureScope,
+    PatientProfile,
+)
+from osler.kernel.pages import Page, Position
+from osler.kernel.transactions import Transaction
+
+
+class EncounterRepository(Protocol):
+    """Encounters. An erased one is a tombstone: get and lock return it, with its state and nothing sealed left."""
+
+    async def add(self, transaction: Transaction, encounter: Encounter) -> None: ...
+
+    async def get(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
+        """Raises NotFoundError."""
+        ...
+
+    async def lock(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
+        """As get, held against other writers until the transaction ends. Raises NotFoundError."""
+        ...
+
+    async def save(self, transaction: Transaction, encounter: Encounter) -> Encounter:
+        """Write every field of a locked encounter; returns it with its new revision."""
+        ...
+
+    async def list(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        wanted: EncounterFilter,
+        *,
+        limit: int = 50,
+        after: Position | None = None,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> Page[Encounter]:
+        """Return one page by time of creation, then id: after ``after``, or from ``offset``."""
+        ...
+
+    async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int: ...
+
+    async def unlink_profile(self, transaction: Transaction, organization_id: str, profile_id: str) -> int:
+        """Take a deleted profile's link from its encounters, which keep their own data; returns how many."""
+        ...
+
+    async def due_for_consent_erasure(self, transaction: Transaction, now: datetime, limit: int) -> Sequence[Encounter]:
+        """Return encounters of any organization whose grace after a withdrawal of consent is over."""
+        ...
+
+    async def due_for_retention(
+        self, transaction: Transaction, organization_id: str, created_before: datetime, limit: int
+    ) -> Sequence[Encounter]:
+        """Return encounters with audio, made before that time, whose audio is not erased yet."""
+        ...
+
+
+class PatientProfileRepository(Protocol):
+    """Patient profiles."""
+
+    async def add(self, transaction: Transaction, profile: PatientProfile) -> None: ...
+
+    async def get(self, transaction: Transaction, organization_id: str, profile_id: str) -> PatientProfile:
+        """Raises NotFoundError."""
+        ...
+
+    async def lock(self, transaction: Transaction, organization_id: str, profile_id: str) -> PatientProfile:
+        """As get, held against other writers. Raises NotFoundError."""
+        ...
+
+    async def save(self, transaction: Transaction, profile: PatientProfile) -> None: ...
+
+    async def list(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        *,
+        owner_id: str | None = None,
+        ehr_patient_id: str | None = None,
+        provider: str | None = None,
+    ) -> Sequence[PatientProfile]:
+        """Return profiles by creation; the filters are exact, by blind index."""
+        ...
+
+    async def delete(self, transaction: Transaction, organization_id: str, profile_id: str) -> bool:
+        """Destroy the profile's key and row; False if there is none."""
+        ...
+
+
+class ContextDocumentRepository(Protocol):
+    """Context documents of an encounter."""
+
+    async def add(self, transaction: Transaction, document: ContextDocument) -> None: ...
+
+    async def get(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, document_id: str
+    ) -> ContextDocument:
+        """Raises NotFoundError."""
+        ...
+
+    async def lock(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, document_id: str
+    ) -> ContextDocument:
+        """As get, held against other writers. Raises NotFoundError."""
+        ...
+
+    async def save(self, transaction: Transaction, document: ContextDocument) -> None: ...
+
+    async def list(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> Sequence[ContextDocument]: ...
+
+    async def delete(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, document_ids: Sequence[str]
+    ) -> Sequence[str]:
+        """Destroy keys and rows; returns the ids of the blobs to remove after the commit."""
+        ...
+
+
+class EncounterEraser(Protocol):
+    """Destroys what belongs to an encounter, over all rooms' tables."""
+
+    async def signed(self, transaction: Transaction, organization_id: str, encounter_id: str) -> tuple[str, ...]:
+        """Return the ids of signed notes and documents."""
+        ...
+
+    async def destroy(self, transaction: Transaction, erasure: Erasure) -> tuple[str, ...]:
+        """Destroy the keys and sealed fields that the erasure's scope covers, make tombstones; idempotent.
+
+        ``erasure.kept`` stays. Returns the ids of the blobs to remove after the commit.
+        """
+        ...
+
+    async def erase_traces(self) -> None:
+        """Leave nothing of what was destroyed in the database's files (free pages, write-ahead log)."""
+        ...
+
+
+class ErasureLedger(Protocol):
+    """The list of erasures, kept beside the blobs and outside the database; append-only. Ids only, no PHI."""
+
+    async def append(self, erasure: Erasure) -> None:
+        """Durable on return. Raises BlobsUnavailableError, StorageFullError."""
+        ...
+
+    async def all(self) -> Sequence[Erasure]:
+        """Return all, oldest first."""
+        ...
+
+
+SCOPE_OF_AUDIO = frozenset({ErasureScope.AUDIO, ErasureScope.AUDIO_AND_UNSIGNED, ErasureScope.EVERYTHING})
+"""Scopes after which no audio is left."""

@@ -1,0 +1,33 @@
+"""What outsiders may read: one row per released document. Plain types."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class ReleasedKind(StrEnum):
+    """Kinds of documents that the public API speaks of."""
+
+    TRANSCRIPT = "ambient_transcript"
+    DOCUMENT = "document"
+    BILLING = "billing"
+    CHECKLIST = "encounter_checklist"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedDocument:
+    """A document that is readable from outside since ``released_at``. ``id`` is stable for the thing it stands for.
+
+    ``slot`` names that thing within the encounter: ``transcript``, ``note``, ``document:<id>``, ``billing``,
+    ``checklist``; there is one row per slot. ``source_id`` is the version that is shown (a transcript's, note's or
+    document's id) and changes when a newer one is released.
+    """
+
+    id: str
+    organization_id: str
+    encounter_id: str
+    kind: ReleasedKind
+    slot: str
+    source_id: str
+    created_at: datetime
+    released_at: datetime
