@@ -1,0 +1,234 @@
+"""Keys: how they are read, where they come from, what wraps what, and what a wrong one does."""
+
+import base64
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from osler.kernel.blobs import ObjectKey
+from osler.kernel.errors import ErasedError, MasterKeyError
+from osler.storage.sealing.digest import HmacKeyDigest
+from osler.storage.sealing.keys import KeyRing, MasterKey, parse_key
+from osler.storage.sealing.sources import (
+    DIGEST_KEY,
+    MASTER_KEY,
+    CommandSecret,
+    FileSecret,
+    ValueSecret,
+    load_key,
+    secret_source,
+)
+
+KEY = bytes(range(32))
+
+
+def test_a_key_is_read_from_hexadecimal_and_from_both_alphabets_of_base64() -> None:
+    awkward = bytes.fromhex("fbff" * 16)
+    assert parse_key(KEY.hex()) == parse_key(f"  {KEY.hex().upper()}\n") == KEY
+    assert parse_key(base64.b64encode(awkward).decode()) == awkward
+    assert parse_key(base64.urlsafe_b64encode(awkward).decode().rstrip("=") + "\n") == awkward
+
+
+@pytest.mark.parametrize("text", ["", "hunter2", "ab" * 31, "ab" * 33, "zz" * 32, "A" * 42, "A" * 45, "é" * 43])
+def test_what_is_no_key_is_refused_and_not_quoted(text: str) -> None:
+    with pytest.raises(MasterKeyError, match="openssl rand -hex 32") as caught:
+        parse_key(text)
+    assert not text or text not in str(caught.value)
+
+
+def test_a_key_opened_is_the_key_made() -> None:
+    ring = KeyRing(MasterKey(KEY))
+    wrapped, opened = ring.new_object_key()
+    assert ring.open_key(wrapped).secret == opened.secret
+    assert opened.secret not in wrapped.wrapped
+    other, _ = ring.new_object_key()
+    assert other.id != wrapped.id and other.wrapped != wrapped.wrapped
+
+
+def test_another_master_key_opens_nothing_and_the_message_names_both() -> None:
+    wrapped, _ = KeyRing(MasterKey(KEY)).new_object_key()
+    other = MasterKey(os.urandom(32))
+    with pytest.raises(MasterKeyError, match=rf"{wrapped.master}.*{other.id}"):
+        KeyRing(other).open_key(wrapped)
+
+
+def test_an_altered_wrapped_key_is_refused() -> None:
+    ring = KeyRing(MasterKey(KEY))
+    wrapped, _ = ring.new_object_key()
+    for place in range(len(wrapped.wrapped)):
+        altered = bytearray(wrapped.wrapped)
+        altered[place] ^= 1
+        with pytest.raises(MasterKeyError):
+            ring.open_key(replace(wrapped, wrapped=bytes(altered)))
+    with pytest.raises(MasterKeyError):
+        ring.open_key(replace(wrapped, wrapped=wrapped.wrapped[:-1]))
+
+
+def test_the_wrapped_keys_of_two_objects_cannot_be_swapped() -> None:
+    ring = KeyRing(MasterKey(KEY))
+    (one, _), (two, _) = ring.new_object_key(), ring.new_object_key()
+    with pytest.raises(MasterKeyError):
+        ring.open_key(replace(one, wrapped=two.wrapped))
+
+
+def test_a_destroyed_key_says_erased() -> None:
+    ring = KeyRing(MasterKey(KEY))
+    wrapped, _ = ring.new_object_key()
+    with pytest.raises(ErasedError):
+        ring.open_key(replace(wrapped, wrapped=b""))
+
+
+def test_rotation_wraps_again_and_keeps_the_data_key() -> None:
+    old, new = MasterKey(KEY), MasterKey(os.urandom(32))
+    wrapped, opened = KeyRing(old).new_object_key()
+    rotating = KeyRing(new, former=[old])
+    again = rotating.rewrap(wrapped)
+    assert (again.id, again.master) == (wrapped.id, new.id)
+    assert KeyRing(new).open_key(again).secret == opened.secret
+    assert rotating.open_key(wrapped).secret == opened.secret, "not yet wrapped again, still readable"
+    assert rotating.rewrap(again) is again
+    with pytest.raises(MasterKeyError):
+        KeyRing(old).open_key(again)
+
+
+def test_no_key_shows_itself() -> None:
+    master = MasterKey(KEY)
+    ring = KeyRing(master)
+    _, opened = ring.new_object_key()
+    shown = (
+        f"{master!r} {ring!r} {opened!r} {ValueSecret(MASTER_KEY, KEY.hex())!r} {CommandSecret(MASTER_KEY, 'x y')!r}"
+    )
+    assert KEY.hex() not in shown and opened.secret.hex() not in shown and repr(opened.secret) not in shown
+    assert "x y" not in shown
+
+
+# Sources
+
+
+def test_the_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    source = FileSecret(MASTER_KEY, tmp_path / "new" / "master.key")
+    assert not source.exists()
+    first = load_key(source, create=True)
+    assert stat.S_IMODE(source.path.stat().st_mode) == 0o600
+    assert load_key(source, create=True).id == load_key(source).id == first.id
+    assert [p.name for p in source.path.parent.iterdir()] == ["master.key"]
+
+
+def test_of_many_that_make_the_file_at_once_all_read_one_key(tmp_path: Path) -> None:
+    source = FileSecret(MASTER_KEY, tmp_path / "master.key")
+    with ThreadPoolExecutor(16) as pool:
+        keys = set(pool.map(lambda _: source.create(), range(64)))
+    assert len(keys) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o777])
+def test_a_file_that_others_may_read_is_refused_with_the_command_that_helps(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "master key"
+    path.write_text(KEY.hex())
+    path.chmod(mode)
+    with pytest.raises(MasterKeyError, match="chmod 600") as caught:
+        load_key(FileSecret(MASTER_KEY, path), create=True)
+    subprocess.run(str(caught.value).split("run: ")[1], shell=True, check=True)
+    assert load_key(FileSecret(MASTER_KEY, path)).id == MasterKey(KEY).id
+
+
+def test_a_missing_file_is_not_made_unless_asked(tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyError, match=r"missing.*OSLER_MASTER_KEY_FILE"):
+        load_key(FileSecret(MASTER_KEY, tmp_path / "master.key"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_or_is_no_file_is_a_clear_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MasterKeyError, match="cannot be written"):
+        FileSecret(MASTER_KEY, tmp_path / "file" / "master.key").create()
+    (tmp_path / "folder").mkdir(mode=0o700)
+    with pytest.raises(MasterKeyError):
+        FileSecret(MASTER_KEY, tmp_path / "folder").load()
+
+
+def test_a_cut_off_file_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    with pytest.raises(MasterKeyError, match="openssl"):
+        load_key(FileSecret(MASTER_KEY, path), create=True)
+
+
+def test_a_command_prints_the_key() -> None:
+    words = [sys.executable, "-c", f"print('{KEY.hex()}')"]
+    assert CommandSecret(MASTER_KEY, words).load() == KEY
+    assert CommandSecret(MASTER_KEY, f"echo {KEY.hex()}").load() == KEY
+    assert CommandSecret(MASTER_KEY, f"sh -c 'echo {KEY.hex()[:32]}{KEY.hex()[32:]} | cat'").load() == KEY
+
+
+def test_a_command_runs_without_a_shell(tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyError):
+        CommandSecret(MASTER_KEY, f"echo x; touch {tmp_path / 'made'}").load()
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("/nonexistent/command", "cannot be run"),
+        ("false", "exit code 1"),
+        ("echo secret-but-no-key", "openssl rand"),
+        ("sh -c 'kill -9 $$'", "exit code -9"),
+        ("echo 'unclosed", "OSLER_MASTER_KEY_COMMAND is not a command"),
+    ],
+)
+def test_a_command_that_gives_no_key_says_what_to_do_and_not_what_it_printed(
+    command: str, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(MasterKeyError, match=message) as caught:
+        CommandSecret(MASTER_KEY, command).load()
+    assert "secret-but-no-key" not in str(caught.value) + "".join(capfd.readouterr())
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    marker = tmp_path / "child"
+    source = CommandSecret(MASTER_KEY, f"sh -c 'sleep 60 & echo $! > {marker}; wait'", timeout=0.5)
+    with pytest.raises(MasterKeyError, match=r"longer than 0\.5 s"):
+        source.load()
+    state = Path(f"/proc/{int(marker.read_text())}/stat")
+    assert not state.exists() or state.read_text().split()[2] in "ZX", "the child still runs"
+
+
+def test_the_source_is_chosen_by_what_is_set(tmp_path: Path) -> None:
+    file = tmp_path / "k"
+    assert isinstance(secret_source(MASTER_KEY, file=file), FileSecret)
+    assert isinstance(secret_source(MASTER_KEY, file=file, value="x"), ValueSecret)
+    assert isinstance(secret_source(MASTER_KEY, file=file, command="x"), CommandSecret)
+    with pytest.raises(MasterKeyError, match="Both"):
+        secret_source(MASTER_KEY, file=file, value="x", command="x")
+    with pytest.raises(MasterKeyError, match="There is no master key"):
+        ValueSecret(MASTER_KEY, " ").create()
+
+
+# The digest key
+
+
+def test_api_keys_are_digested_with_a_key_that_is_loaded_when_needed(tmp_path: Path) -> None:
+    source = FileSecret(DIGEST_KEY, tmp_path / "digest.key")
+    digest = HmacKeyDigest(source)
+    with pytest.raises(MasterKeyError, match="digest key file"):
+        digest.digest("osl_1")
+    source.create()
+    assert digest.digest("osl_1") == HmacKeyDigest(source).digest("osl_1") != digest.digest("osl_2")
+    assert len(digest.digest("osl_1")) == 32
+    assert HmacKeyDigest(ValueSecret(DIGEST_KEY, KEY.hex())).digest("osl_1") != digest.digest("osl_1")
+
+
+def test_the_wrapped_key_has_the_documented_form() -> None:
+    wrapped, _ = KeyRing(MasterKey(KEY)).new_object_key()
+    assert isinstance(wrapped, ObjectKey)
+    assert len(wrapped.wrapped) == 12 + 32 + 16
+    assert wrapped.master == MasterKey(KEY).id != MasterKey(KEY[::-1]).id
+    assert len(wrapped.master) == 16
