@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from osler.engines.grounded.candidates import Candidate, candidates
 from osler.engines.grounded.rewriting import reference_of
 from osler.engines.grounded.selection import CLINICIAN_SECTIONS, PATIENT_SECTIONS, features, terms
+from osler.engines.grounded.utterances import utterances
 from osler.speech.model import CLINICIAN, PATIENT, Transcript, Turn
 
 OUTPUT = Path(__file__).resolve().parents[2] / "src/osler/engines/grounded/data/selection.json"
@@ -212,7 +213,7 @@ def examples(visits: Sequence[Visit], short: Sequence[tuple[Transcript, str, str
     rarity = {w: math.log((1 + len(visits)) / n) for w, n in counts.items()}
     data = Examples([], [], [], [])
     for number, visit in enumerate(visits):
-        pool = candidates(visit.transcript, reference_of(visit.transcript))
+        pool = candidates(utterances(visit.transcript), reference_of(visit.transcript))
         chosen = oracle(pool, visit.note)
         for candidate, good, section in zip(pool, chosen, sections_of(pool, visit, rarity), strict=True):
             data.rows.append(dict.fromkeys(features(candidate), 1))
@@ -221,7 +222,7 @@ def examples(visits: Sequence[Visit], short: Sequence[tuple[Transcript, str, str
             data.visits.append(number)
     for transcript, key, text in short:
         wanted = set(terms(text))
-        for candidate in candidates(transcript, reference_of(transcript)):
+        for candidate in candidates(utterances(transcript), reference_of(transcript)):
             words = set(terms(candidate.text))
             if sum(rarity.get(w, 6.0) for w in words & wanted) < MIN_SHARED * sum(rarity.get(w, 6.0) for w in words):
                 continue

@@ -162,17 +162,17 @@ def test_a_no_that_the_patient_takes_back_is_no_denial() -> None:
     transcript = Transcript(
         (Turn(CLINICIAN, "Any vomiting at all?"), Turn(PATIENT, "Uh, no."), Turn(PATIENT, "I vomited at the start."))
     )
-    texts = [c.text for c in candidates(transcript, NEUTRAL)]
+    texts = [c.text for c in candidates(utterances(transcript), NEUTRAL)]
     assert texts == ["The patient vomited at the start."]
 
 
 def test_an_it_is_written_only_with_what_it_stands_for() -> None:
     asked = Transcript((Turn(CLINICIAN, "Where is the pain?"), Turn(PATIENT, "It comes and goes.")))
     unknown = Transcript((Turn(CLINICIAN, "Tell me more."), Turn(PATIENT, "It comes and goes.")))
-    (resolved,) = candidates(asked, NEUTRAL)
+    (resolved,) = candidates(utterances(asked), NEUTRAL)
     assert (resolved.text, resolved.inferred) == ("The pain comes and goes.", True)
     assert [s.turn for s in resolved.sources] == [0, 1]
-    assert candidates(unknown, NEUTRAL) == []
+    assert candidates(utterances(unknown), NEUTRAL) == []
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_orders_and_findings_are_written_without_the_one_who_speaks(speech: str,
 )
 def test_address_and_filler_are_left_out(speech: str, written: str) -> None:
     visit = Transcript((Turn(PATIENT, speech),))
-    assert [c.text for c in candidates(visit, NEUTRAL)] == [written]
+    assert [c.text for c in candidates(utterances(visit), NEUTRAL)] == [written]
 
 
 def test_a_denial_speaks_to_nobody() -> None:
@@ -248,7 +248,7 @@ def test_a_denial_speaks_to_nobody() -> None:
 
 
 def texts(*turns: tuple[str, str]) -> list[str]:
-    return [c.text for c in candidates(Transcript(tuple(Turn(who, text) for who, text in turns)), NEUTRAL)]
+    return [c.text for c in candidates(utterances(Transcript(tuple(Turn(who, text) for who, text in turns))), NEUTRAL)]
 
 
 def test_the_test_that_a_fast_is_for_is_named_only_where_it_was_just_said() -> None:

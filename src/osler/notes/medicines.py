@@ -4,6 +4,7 @@ Most names are those of ``osler.speech.vocabulary``, which the recogniser listen
 how people shorten and describe them.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -22,6 +23,12 @@ def medicine_names() -> Mapping[str, str]:
             if key := " ".join(token.norm for token in tokenize(surface)):
                 names.setdefault(key, generic)
     return MappingProxyType(names)
+
+
+def medicines_named(text: str) -> list[str]:
+    """Return the known names that stand in ``text`` as whole words, sorted, in lower case."""
+    lowered = text.lower()
+    return sorted(n for n in medicine_names() if n in lowered and re.search(rf"\b{re.escape(n)}\b", lowered))
 
 
 def _everyday() -> Iterator[tuple[str, list[str]]]:

@@ -15,7 +15,7 @@ from osler.engines.grounded.rewriting import (
     third_person,
 )
 from osler.engines.grounded.wording import spell, tidy
-from osler.notes.medicines import medicine_names
+from osler.notes.medicines import medicines_named
 
 _ANSWERS_IN_FULL = frozenset(
     {"i", "it", "they", "he", "she", "there", "a", "i'm", "i've", "i don't", "not", "nothing", "never"}
@@ -166,7 +166,7 @@ def topic_answer(question: str, answer: str, reference: Reference, position: flo
             return None
         label = topic["label"]
         if label == "Dose":
-            named = sorted({n for n in medicine_names() if re.search(rf"\b{re.escape(n)}\b", asked, re.IGNORECASE)})
+            named = medicines_named(asked)
             if len(named) != 1:
                 return None
             label = named[0]

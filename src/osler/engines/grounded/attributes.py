@@ -27,6 +27,12 @@ class Attributes:
             self.values[name] = value
             self.spans.append((start, end))
 
+    def take_dose(self, told: "Attributes") -> None:
+        """Add what ``told`` says of dose and use, where nothing was known."""
+        for name in ("dose", "unit", "frequency", "route"):
+            if name in told.values:
+                self.values.setdefault(name, told.values[name])
+
 
 _DOSE_UNITS: Final = frozenset(
     ("mg", "mcg", "g", "ml", "unit", "puff", "tablet", "capsule", "drop", "spray", "meq", "%")

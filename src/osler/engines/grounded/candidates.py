@@ -8,9 +8,9 @@ from functools import cache
 from osler.engines.grounded.answers import polarity, statement_of, topic_answer
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.rewriting import Reference, after_correction, rewrite, without_taken_back
-from osler.engines.grounded.utterances import Utterance, utterances
-from osler.notes.medicines import medicine_names
-from osler.speech.model import PATIENT, Transcript
+from osler.engines.grounded.utterances import Utterance
+from osler.notes.medicines import medicines_named
+from osler.speech.model import PATIENT
 
 STATED, CONFIRMED, DENIED, ANSWERED = "stated", "confirmed", "denied", "answered"
 
@@ -45,9 +45,8 @@ class Candidate:
         return self.sources[-1].index
 
 
-def candidates(transcript: Transcript, reference: Reference) -> list[Candidate]:
-    """Return the candidate sentences in the order of the visit."""
-    said = utterances(transcript)
+def candidates(said: Sequence[Utterance], reference: Reference) -> list[Candidate]:
+    """Return the candidate sentences in the order of the visit, of which ``said`` is every utterance."""
     found: list[Candidate] = []
     question: Utterance | None = None
     fresh = False
@@ -122,9 +121,9 @@ NEARBY = 12
 
 def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
     """Say whether the patient, right after a "no", says that some of what was asked about is there."""
-    denied = {w[:5] for w in re.findall(r"[a-z]{4,}", denial.text.lower())} - _plain()
+    denied = beginnings(denial.text) - plain_beginnings()
     reply = denial.sources[-1].text
-    rest = {w[:5] for w in re.findall(r"[a-z]{4,}", reply.lower())}
+    rest = beginnings(reply)
     denies_again = re.match(r"no\W+(?:never|not|none|no)\b(?!.*\b(?:but|just|only|except)\b)", reply.strip().lower())
     if denied & rest and not denies_again and re.search(r",|\bor\b", denial.text):
         return True
@@ -132,7 +131,7 @@ def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
         near = 0 <= other.order - denial.order <= NEARBY and other.kind == STATED and not other.by_clinician
         if not near or _NEGATES.search(other.text):
             continue
-        if denied & {w[:5] for w in re.findall(r"[a-z]{4,}", other.text.lower())}:
+        if denied & beginnings(other.text):
             return True
     return False
 
@@ -140,9 +139,14 @@ def _contradicted(denial: Candidate, others: Sequence[Candidate]) -> bool:
 _NEGATES = re.compile(r"\b(?:not?|never|denies|without|cannot)\b|n't\b", re.IGNORECASE)
 
 
+def beginnings(text: str, shortest: int = 4) -> set[str]:
+    """Return the first five letters of each word of ``shortest`` letters or more: "dizzy" and "dizziness" are one."""
+    return {w[:5] for w in re.findall(rf"[a-z]{{{shortest},}}", text.lower())}
+
+
 @cache
-def _plain() -> frozenset[str]:
-    """Beginnings of words that name no complaint."""
+def plain_beginnings() -> frozenset[str]:
+    """Return the beginnings of words that name no complaint."""
     return frozenset(w[:5] for w in load_lexicon().words("plain_words"))
 
 
@@ -256,7 +260,7 @@ def _with_medicine(text: str, question: Utterance) -> tuple[str | None, Utteranc
     """Name the medicine that "takes it" means if the question names just one; None where it stays unknown."""
     if not _TAKES_IT.search(text):
         return text, None
-    named = sorted({n for n in medicine_names() if re.search(rf"\b{re.escape(n)}\b", question.text, re.IGNORECASE)})
+    named = medicines_named(question.text)
     if not named and re.search(r"\b(?:medications?|medicines?|tablets?|pills?)\b", question.text, re.IGNORECASE):
         return _TAKES_IT.sub(r"\1 the medication", text), question
     if len(named) != 1:

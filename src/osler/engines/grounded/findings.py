@@ -209,9 +209,7 @@ class _Extraction:
                 return []
             later = of_medicine(reply, replace(mention, start=start, end=start, sentence=number))
             if "dose" in later.values:
-                for name in ("dose", "unit", "frequency", "route"):
-                    if name in later.values:
-                        attributes.values.setdefault(name, later.values[name])
+                attributes.take_dose(later)
                 return [self._cite(reply, s, e) for s, e in later.spans]
         return []
 
@@ -311,9 +309,7 @@ class _Extraction:
             return
         later = of_medicine(reading, replace(mention, start=start, end=start, sentence=following))
         if "dose" in later.values:
-            for name in ("dose", "unit", "frequency", "route"):
-                if name in later.values:
-                    attributes.values.setdefault(name, later.values[name])
+            attributes.take_dose(later)
             attributes.spans += later.spans
 
     def _add_measurements(self, reading: Reading) -> None:

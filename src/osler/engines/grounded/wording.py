@@ -112,11 +112,6 @@ _FALSE_START = re.compile(
 """A clause given up after its subject: "i do i play", "when i when i'm"."""
 
 
-def without_opening(text: str) -> str:
-    """Return the text past "okay, so, now"."""
-    return _expression("openings").sub("", text).strip()
-
-
 def _close_up(text: str) -> str:
     text = re.sub(r"\s+([,.?!;:])", r"\1", text)
     text = re.sub(r"(?:,\s*)+(?=[,.?!;:])", "", text)

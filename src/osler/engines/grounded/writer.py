@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from osler.engines.grounded.candidates import DENIED, Candidate, candidates
+from osler.engines.grounded.candidates import DENIED, Candidate, beginnings, candidates, plain_beginnings
 from osler.engines.grounded.lexical import load_lexicon
 from osler.engines.grounded.phrasing import (
     Line,
@@ -24,9 +24,9 @@ from osler.engines.grounded.phrasing import (
 from osler.engines.grounded.placement import MUST_RANK, part_of, plan_start, rank_of
 from osler.engines.grounded.problems import Problem, main_problem, plan_problems
 from osler.engines.grounded.repetition import content, repeats, without_repetition
-from osler.engines.grounded.rewriting import NEUTRAL, Reference, finish, reference_of, statement
+from osler.engines.grounded.rewriting import Reference, finish, reference_of, statement
 from osler.engines.grounded.selection import load_model
-from osler.engines.grounded.utterances import utterances
+from osler.engines.grounded.utterances import Utterance, utterances
 from osler.engines.grounded.wording import tidy
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
@@ -77,12 +77,12 @@ class GroundedNoteWriter:
         findings = self._extractor.extract(transcript) if transcript.turns else []
         if not findings:
             raise NoClinicalContentError(_NOTHING)
+        said = utterances(transcript)
         reference = reference_of(transcript)
-        lines = ranked_lines(transcript, findings, reference)
+        lines = ranked_lines(transcript, said, findings, reference)
         if not lines:
             raise NoClinicalContentError(_NOTHING)
         kept = lines[: _length(lines, voice_style)]
-        said = utterances(transcript)
         named = plan_problems(said, findings) or main_problem(said, findings)
         problems = problem_lines(named, transcript)
         sections = []
@@ -95,23 +95,25 @@ class GroundedNoteWriter:
         return Note(tuple(sections), template.name, voice_style, self.record)
 
 
-def ranked_lines(transcript: Transcript, findings: Sequence[Finding], reference: Reference = NEUTRAL) -> list[Line]:
+def ranked_lines(
+    transcript: Transcript, said: Sequence[Utterance], findings: Sequence[Finding], reference: Reference
+) -> list[Line]:
     """Return every grounded sentence that the visit gives, the ones that matter most first, none said twice."""
     model = load_model()
     stated: list[Line] = []
-    said = utterances(transcript)
     plan_from = plan_start(said)
     plan_turn = next((u.turn for u in said if u.position >= plan_from), len(transcript.turns))
     composed = compose(findings, transcript, plan_turn)
-    for candidate in candidates(transcript, reference):
+    for candidate in candidates(said, reference):
         if is_doubtful(candidate.text):
             stated += _doubtful_pressures(candidate, transcript)
             continue
-        about = [f for f in findings if _rests_on(f, candidate)]
+        about = [f for f in findings if _shares_words(f.evidence[:1], candidate)]
         if candidate.kind == DENIED and _is_listed(candidate.text, about, composed):
             continue
         allergic = any(
-            f.kind is FindingKind.ALLERGY and f.attributes.get("reaction") and _cites(f, candidate) for f in findings
+            f.kind is FindingKind.ALLERGY and f.attributes.get("reaction") and _shares_words(f.evidence, candidate)
+            for f in findings
         )
         part = part_of(candidate, about, model, plan_from, allergic=allergic)
         if candidate.by_clinician and part not in _CLINICIAN_SPEAKS and _FIRST_PERSON.match(candidate.text):
@@ -179,23 +181,16 @@ def cited(candidate: Candidate, transcript: Transcript) -> tuple[Evidence, ...]:
     return joined(Evidence.cite(transcript, s.turn, s.start, s.end) for s in candidate.sources)
 
 
-def _rests_on(finding: Finding, candidate: Candidate) -> bool:
-    first = finding.evidence[0]
-    return any(s.turn == first.turn and s.start < first.end and first.start < s.end for s in candidate.sources)
+def _shares_words(evidence: Sequence[Evidence], candidate: Candidate) -> bool:
+    return any(s.turn == e.turn and s.start < e.end and e.start < s.end for s in candidate.sources for e in evidence)
 
 
 def _is_listed(denial: str, about: Sequence[Finding], composed: Sequence[Line]) -> bool:
     """Say whether the composed list of denied symptoms holds all that an answered question denies."""
     review = " ".join(line.text.lower() for line in composed if line.part == "ros")
     listed = [f for f in about if f.negated and f.concept in review]
-    plain = {_beginning(w) for w in load_lexicon().words("plain_words")}
-    said = {_beginning(w) for f in listed for w in re.findall(r"[a-z]+", f"{f.text} {f.concept}")}
-    words = {_beginning(w) for w in re.findall(r"[a-z]{4,}", denial.lower())}
-    return bool(listed) and not words - said - plain
-
-
-def _beginning(word: str) -> str:
-    return word[:5]
+    said = {b for f in listed for b in beginnings(f"{f.text} {f.concept}", shortest=1)}
+    return bool(listed) and not beginnings(denial) - said - plain_beginnings()
 
 
 def _telling(lines: Sequence[Line]) -> list[Line]:
@@ -206,13 +201,6 @@ def _telling(lines: Sequence[Line]) -> list[Line]:
         for line in lines
         if line.composed or line.text.removeprefix("The patient reports ").rstrip(".") not in general
     ]
-
-
-def _cites(finding: Finding, candidate: Candidate) -> bool:
-    spans = [(e.turn, e.start, e.end) for e in finding.evidence]
-    return any(
-        s.turn == turn and s.start < end and start < s.end for s in candidate.sources for turn, start, end in spans
-    )
 
 
 def is_doubtful(text: str) -> bool:
