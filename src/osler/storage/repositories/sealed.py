@@ -1,7 +1,6 @@
 """Sealed content of rows: JSON values sealed under a key of their own, which stands wrapped in ``object_keys``."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import Row, Select, Table, insert, select, update
@@ -11,7 +10,7 @@ from osler.kernel.blobs import ObjectKey, StoredBlob
 from osler.kernel.clock import Clock
 from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
-from osler.storage.sealing.fields import seal, unseal
+from osler.storage.sealing.fields import field_context, seal, unseal
 from osler.storage.sealing.keys import KeyRing
 from osler.storage.tables.sealing import object_keys
 
@@ -109,7 +108,4 @@ def _dump(content: Any) -> bytes:
 
 
 def _context(organization_id: str | None, table: Table, row_id: str) -> bytes:
-    return json.dumps([organization_id, table.name, row_id]).encode()
-
-
-Columns = Mapping[str, Any]
+    return field_context(table.name, row_id, "sealed", organization_id or "")
