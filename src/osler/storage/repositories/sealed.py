@@ -22,8 +22,10 @@ class BlindIndex(Protocol):
 
 
 class SealedRows:
-    """Seals and opens the content of rows. ``table`` and ``row id`` are bound into each seal, so that the sealed bytes of
-    one row mean nothing in another."""
+    """Seals and opens the content of rows, whose primary key is one column.
+
+    Organization, table and row id are bound into each seal, so that the sealed bytes of one row mean nothing in another.
+    """
 
     def __init__(self, keyring: KeyRing, clock: Clock) -> None:
         self._keyring = keyring
@@ -59,7 +61,7 @@ class SealedRows:
             await connection_of(transaction).execute(
                 select(object_keys.c.id, object_keys.c.wrapped, object_keys.c.master)
                 .join(table, table.c.key_id == object_keys.c.id)
-                .where(table.c.id == row_id)
+                .where(next(iter(table.primary_key)) == row_id)
             )
         ).one_or_none()
         if found is None or found.wrapped is None or content is None:
