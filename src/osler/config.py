@@ -2,14 +2,23 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What an operator may set; everything has a default that works on one machine."""
+    """What an operator may set; everything has a default that works on one machine.
 
-    model_config = SettingsConfigDict(env_prefix="OSLER_", env_ignore_empty=True, extra="ignore", frozen=True)
+    A message about a wrong value never repeats it, and what may hold a secret does not show itself.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="OSLER_", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    # Where things are
 
     data: Path | None = None
     """``OSLER_DATA``: folder of everything that Osler keeps; by default ``osler`` in the user's data folder."""
@@ -23,6 +32,83 @@ class Settings(BaseSettings):
     models_lock: Path | None = None
     """``OSLER_MODELS_LOCK``: a lock file to use instead of the one that comes with Osler (own models, own mirrors)."""
 
+    database: SecretStr | None = None
+    """``OSLER_DATABASE``: ``sqlite:////absolute/path`` or ``postgresql://user:password@host/name``."""
+
+    blobs: str | None = None
+    """``OSLER_BLOBS``: a folder, or ``s3://bucket/prefix``; by default ``blobs`` in the data folder."""
+
+    s3_endpoint: str | None = None
+    """``OSLER_S3_ENDPOINT``: URL of the S3 service; by default that of AWS in the region."""
+
+    s3_region: str | None = None
+    """``OSLER_S3_REGION``."""
+
+    s3_access_key_id: SecretStr | None = None
+    """``OSLER_S3_ACCESS_KEY_ID``; by default what the environment of AWS says (variables, instance role)."""
+
+    s3_secret_access_key: SecretStr | None = None
+    """``OSLER_S3_SECRET_ACCESS_KEY``."""
+
+    sealed: Literal["osler", "bucket"] = "osler"
+    """``OSLER_SEALED``: who seals recordings at rest, Osler or the bucket; the latter allows presigned reads."""
+
+    # Keys
+
+    master_key: SecretStr | None = None
+    """``OSLER_MASTER_KEY``: the key that wraps all others, 64 hexadecimal digits or base64 of 32 bytes."""
+
+    master_key_file: Path | None = None
+    """``OSLER_MASTER_KEY_FILE``: the file that holds it, made by ``osler init``; 0600."""
+
+    master_key_command: SecretStr | None = None
+    """``OSLER_MASTER_KEY_COMMAND``: a command that prints it."""
+
+    digest_key: SecretStr | None = None
+    """``OSLER_DIGEST_KEY``: the key (pepper) of the digests of API keys."""
+
+    digest_key_file: Path | None = None
+    """``OSLER_DIGEST_KEY_FILE``: the file that holds it, made by ``osler init``; 0600."""
+
+    digest_key_command: SecretStr | None = None
+    """``OSLER_DIGEST_KEY_COMMAND``: a command that prints it."""
+
+    test_keys: bool = False
+    """``OSLER_TEST_KEYS``: accept API keys made with ``--test``: for test environments only."""
+
+    # The server and its work
+
+    public_url: str = "http://127.0.0.1:8765"
+    """``OSLER_PUBLIC_URL``: where clients reach the server; signed URLs of recordings begin with it."""
+
+    max_upload_mb: int = Field(default=2048, ge=1, le=1_000_000)
+    """``OSLER_MAX_UPLOAD_MB``: the largest request body, in millions of bytes."""
+
+    executor_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """``OSLER_EXECUTOR_ID``: name of this process among those that execute jobs; by default a random one."""
+
+    speech_model: str = "base"
+    """``OSLER_SPEECH_MODEL``: the Whisper model of the server (``base``, ``tiny.en``, ``small``, ...)."""
+
+    live_workers: int = Field(default=1, ge=1, le=64)
+    """``OSLER_LIVE_WORKERS``: segments of running visits that one process transcribes at once."""
+
+    transcribe_workers: int = Field(default=1, ge=1, le=64)
+    """``OSLER_TRANSCRIBE_WORKERS``: whole recordings that one process transcribes at once."""
+
+    note_workers: int = Field(default=1, ge=1, le=64)
+    """``OSLER_NOTE_WORKERS``: notes that one process writes at once."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """``OSLER_LOG_LEVEL``: the least urgent lines that are logged."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or any(c.isspace() for c in value) or "?" in value:
+            raise ValueError("it must begin with http:// or https:// and have no query")
+        return value.rstrip("/")
+
     @property
     def data_path(self) -> Path:
         """The data folder; in the user's data folder of the XDG base directory specification unless set."""
@@ -32,6 +118,31 @@ class Settings(BaseSettings):
     def models_path(self) -> Path:
         """The folder of the model weights."""
         return self.models.expanduser() if self.models else self.data_path / "models"
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database, which may hold a password; by default the file ``osler.db`` in the data folder."""
+        if self.database is not None:
+            return self.database.get_secret_value()
+        return f"sqlite:///{self.data_path.absolute() / 'osler.db'}"
+
+    @property
+    def blobs_place(self) -> str:
+        """The folder or ``s3://`` URL of recordings and documents."""
+        return self.blobs or str(self.data_path.absolute() / "blobs")
+
+    @property
+    def master_key_path(self) -> Path:
+        """The file of the master key, if it comes from a file."""
+        return self._key_path(self.master_key_file, "master.key")
+
+    @property
+    def digest_key_path(self) -> Path:
+        """The file of the digest key, if it comes from a file."""
+        return self._key_path(self.digest_key_file, "digest.key")
+
+    def _key_path(self, given: Path | None, name: str) -> Path:
+        return given.expanduser() if given else self.data_path / "keys" / name
 
 
 def _user_data() -> Path:

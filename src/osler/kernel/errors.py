@@ -145,3 +145,7 @@ class BackupError(StorageError):
 
 class ExecutorTakenError(OslerError):
     """Another live process works under this executor id."""
+
+
+class ListenError(OslerError):
+    """The server cannot listen where it was told to: the port is taken or not permitted, the address is not ours."""
