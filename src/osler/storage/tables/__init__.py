@@ -1,6 +1,18 @@
 """The tables of each room, and their one metadata, which is complete once this package is imported."""
 
-from osler.storage.tables import access, audio, audit, coding, encounters, jobs, notes, release, sealing, speech
+from osler.storage.tables import (
+    access,
+    audio,
+    audit,
+    coding,
+    encounters,
+    erasures,
+    jobs,
+    notes,
+    release,
+    sealing,
+    speech,
+)
 from osler.storage.tables.metadata import metadata
 
 __all__ = [
@@ -9,6 +21,7 @@ __all__ = [
     "audit",
     "coding",
     "encounters",
+    "erasures",
     "jobs",
     "metadata",
     "notes",
