@@ -1,0 +1,310 @@
+"""The database: transactions on SQLite and PostgreSQL that lose no update and leave no trace of what was erased."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
+
+from sqlalchemy import event, exc, make_url, text
+from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from osler.kernel.errors import DatabaseUnavailableError, OslerError
+from osler.kernel.transactions import Transaction
+from osler.storage.database_errors import BUSY, DatabaseLockedError, translate
+from osler.storage.database_url import LOCK_TIMEOUT, SQLITE_SETTINGS, PostgresqlLocation, SqliteLocation, read_url
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+BEGIN_OPTION: Final = "osler_begin"
+"""Execution option with the statement that opens a transaction on SQLite; empty: none, every statement for itself."""
+
+SQLITE_READERS: Final = 4
+"""Reading connections per process. Each is a thread; more only queue for the interpreter."""
+
+POSTGRESQL_CONNECTIONS: Final = 10
+"""Connections per process; a server accepts 100 by default, for all processes together."""
+
+SQLITE_PATIENCE: Final = 0.05
+"""Seconds that a writer's thread waits for a lock in one go. It tries again until LOCK_TIMEOUT, but can be cancelled
+in between, and a try to empty the log holds up other writers for no longer."""
+
+
+class SqlTransaction:
+    """An open transaction; repositories execute on ``connection`` and never commit."""
+
+    __slots__ = ("_calls", "connection", "writes")
+
+    def __init__(self, connection: AsyncConnection, *, writes: bool) -> None:
+        self.connection = connection
+        self.writes = writes
+        self._calls: list[Callable[[], Awaitable[None]]] = []
+
+    def after_commit(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Have ``call`` awaited once the transaction is durable; never if it rolls back.
+
+        If it fails, its error's class is logged and nothing else happens: what is committed stays committed.
+        """
+        self._calls.append(call)
+
+    async def _run_calls(self) -> None:
+        for call in self._calls:
+            try:
+                await call()
+            except Exception as error:  # noqa: BLE001  (whatever it is, the commit stands and the other calls are due)
+                logger.error("a call after a commit failed: %s", type(error).__name__)
+
+
+def connection_of(transaction: Transaction) -> AsyncConnection:
+    """Return the SQLAlchemy connection inside a transaction that a room handed to its repository."""
+    if not isinstance(transaction, SqlTransaction):
+        raise TypeError(f"not a transaction of this storage: {type(transaction).__name__}")
+    return transaction.connection
+
+
+class SqlDatabase:
+    """A database of SQLite or PostgreSQL; implements :class:`osler.kernel.transactions.Database`.
+
+    SQLite: writers take the write lock at ``BEGIN`` and queue for it, within the process in order of arrival; readers
+    see the state of their first statement and never wait for writers. PostgreSQL: writers run in READ COMMITTED and
+    lock what they change with ``FOR UPDATE``; readers in REPEATABLE READ, READ ONLY.
+
+    Opens connections when they are needed, and belongs to the event loop that first used it.
+    """
+
+    def __init__(self, url: str, *, connections: int | None = None) -> None:
+        """Read ``url`` (see :func:`osler.storage.database_url.read_url`) without touching the database.
+
+        ``connections``: most connections of this process; on SQLite for readers, beside the one that writes.
+        Raises InvalidFieldError for a URL of another form, MissingExtraError if PostgreSQL's driver is not installed.
+        """
+        self.location = read_url(url)
+        if isinstance(self.location, SqliteLocation):
+            self._writers = _sqlite_engine(self.location, connections=1, read_only=False)
+            self._readers = _sqlite_engine(self.location, connections=connections or SQLITE_READERS, read_only=True)
+            self._loose = self._writers.execution_options(**{BEGIN_OPTION: ""})
+        else:
+            engine = _postgresql_engine(self.location, connections=connections or POSTGRESQL_CONNECTIONS)
+            self._writers = engine.execution_options(isolation_level="READ COMMITTED")
+            self._readers = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            self._loose = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writing: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite; else it is PostgreSQL."""
+        return isinstance(self.location, SqliteLocation)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlTransaction]:
+        """Open a transaction that sees one consistent state and writes nothing.
+
+        Raises DatabaseUnavailableError.
+        """
+        async with self._transaction(self._readers, writes=False) as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[SqlTransaction]:
+        """Open a transaction that may write: committed when the block ends, rolled back when it raises.
+
+        Once the block has ended the commit runs to its end even if the task is cancelled meanwhile; the calls that
+        ``after_commit`` took follow. A DatabaseUnavailableError out of the commit itself, on PostgreSQL, leaves open
+        whether it took place: the same work done again must be harmless.
+        Raises DatabaseUnavailableError, StorageFullError; RuntimeError inside another ``write()`` of the same task.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        if task in self._writing:
+            raise RuntimeError("a write() inside a write() of the same task would wait for itself for ever")
+        self._writing.add(task)
+        try:
+            async with self._transaction(self._writers, writes=True) as transaction:
+                yield transaction
+        finally:
+            self._writing.discard(task)
+        await _to_its_end(transaction._run_calls())
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine, *, writes: bool) -> AsyncIterator[SqlTransaction]:
+        connection = await self._connect(engine)
+        try:
+            yield SqlTransaction(connection, writes=writes)
+        except BaseException:
+            await _to_its_end(_roll_back(connection))
+            raise
+        await _to_its_end(_commit(connection) if writes else _roll_back(connection))
+
+    async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
+        """Return a connection in a transaction that has begun."""
+        connection = engine.connect()
+        try:
+            await connection.start()
+            await begin(connection)
+        except exc.TimeoutError:
+            raise DatabaseUnavailableError(BUSY) from None
+        except BaseException:
+            if connection.sync_connection is not None:
+                await _to_its_end(_roll_back(connection))
+            raise
+        return connection
+
+    async def check(self) -> None:
+        """Do nothing if the database answers. Raises DatabaseUnavailableError."""
+        async with self.read() as transaction:
+            await transaction.connection.execute(text("SELECT 1"))
+
+    async def erase_traces(self, tables: Iterable[str] = (), *, patience: float = 60.0) -> None:
+        """Overwrite what deleted and changed rows of ``tables`` left behind; call it after the erasure is committed.
+
+        SQLite overwrites deleted bytes as it goes (``secure_delete``) but keeps old pages in its log: the log is
+        emptied into the file and cut to nothing, for all tables. As long as another reads or writes it cannot be; then
+        this tries again, for up to ``patience`` seconds. PostgreSQL: ``VACUUM`` of ``tables``, of all if none is
+        named. It frees the space of old rows for new ones; what its write-ahead log and its free pages hold fades as
+        they are reused.
+
+        Raises DatabaseUnavailableError when the traces are still there after ``patience`` seconds.
+        """
+        if not self.is_sqlite:
+            async with self._loose.connect() as connection:
+                quote = connection.dialect.identifier_preparer.quote
+                await connection.execute(text(f"VACUUM {', '.join(quote(table) for table in tables)}"))
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience
+        while not await self._empty_log():
+            if loop.time() >= end:
+                raise DatabaseUnavailableError(
+                    "what was erased may still stand in the database's log, as other work reads it: try again"
+                )
+            await asyncio.sleep(0.05)
+
+    async def _empty_log(self) -> bool:
+        """Try once to bring the log into the file and cut it to nothing; say whether that came about."""
+        async with self._loose.connect() as connection:
+            try:
+                busy, _, _ = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
+            except DatabaseLockedError:
+                return False
+        return not busy
+
+    async def dispose(self) -> None:
+        """Close all connections. The object may be used again afterwards, also in another event loop."""
+        await self._writers.dispose()
+        await self._readers.dispose()
+
+    @asynccontextmanager
+    async def without_transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection on which every statement stands for itself, for migrations."""
+        try:
+            async with self._loose.connect() as connection:
+                yield connection
+        except exc.TimeoutError:
+            raise DatabaseUnavailableError(BUSY) from None
+
+
+def _sqlite_engine(location: SqliteLocation, *, connections: int, read_only: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        location.url(),
+        # Python's own BEGIN is deferred: two writers would both read before either writes, and one update be lost.
+        connect_args={"isolation_level": None},
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=LOCK_TIMEOUT,
+        hide_parameters=True,
+        execution_options={BEGIN_OPTION: "BEGIN" if read_only else "BEGIN IMMEDIATE"},
+    )
+    last = "PRAGMA query_only = ON" if read_only else f"PRAGMA busy_timeout = {int(SQLITE_PATIENCE * 1000)}"
+    settings = ";".join((*SQLITE_SETTINGS, last))
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: Any, _record: object) -> None:
+        connection.run_async(lambda driver: driver.executescript(settings))
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def open_transaction(connection: Connection) -> None:
+        if statement := connection.get_execution_options()[BEGIN_OPTION]:
+            connection.exec_driver_sql(statement)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def handle(context: ExceptionContext) -> OslerError | None:
+        return translate(context, location.path)
+
+    return engine
+
+
+def _postgresql_engine(location: PostgresqlLocation, *, connections: int) -> AsyncEngine:
+    engine = create_async_engine(
+        make_url("postgresql+asyncpg://"),
+        async_creator=location.connector(),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=LOCK_TIMEOUT,
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+        # The pool then opens another. Costs no round trip, unlike a ping.
+        if connection.driver_connection.is_closed():
+            raise exc.DisconnectionError
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def handle(context: ExceptionContext) -> OslerError | None:
+        return translate(context, None)
+
+    return engine
+
+
+async def begin(connection: AsyncConnection) -> None:
+    """Begin a transaction; on SQLite, wait up to LOCK_TIMEOUT for the write lock.
+
+    Raises DatabaseUnavailableError.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + LOCK_TIMEOUT
+    while True:
+        try:
+            await connection.begin()
+            return
+        except DatabaseLockedError:
+            if loop.time() >= end:
+                raise
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    try:
+        await connection.commit()
+    except BaseException:
+        await _roll_back(connection)
+        raise
+    await connection.close()
+
+
+async def _roll_back(connection: AsyncConnection) -> None:
+    """Undo and give the connection back; one that cannot be rolled back is thrown away."""
+    try:
+        await connection.rollback()
+    except (OslerError, exc.SQLAlchemyError, OSError):
+        with suppress(OslerError, exc.SQLAlchemyError, OSError):
+            await connection.invalidate()
+    await connection.close()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await ``work`` to its end even if the task is cancelled meanwhile, and only then pass the cancellation on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if task.cancelled() or task.exception() is None:
+            raise cancelled
+        raise cancelled from task.exception()
+    return task.result()
