@@ -1,0 +1,1 @@
+"""Blobs: sealed objects in a local folder or an S3 bucket."""

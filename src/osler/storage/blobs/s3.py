@@ -1,0 +1,139 @@
+"""Objects in a bucket of S3 or of a server that speaks its language."""
+
+import ipaddress
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
+
+from osler.kernel.errors import InvalidFieldError
+from osler.storage.blobs.objects import FAILURES, ObstoreObjects, translated
+
+LONGEST_PRESIGNED: Final = timedelta(days=7)
+"""Longest life of a presigned URL (AWS Signature Version 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """Where the bucket is and who we are there.
+
+    Without keys, credentials come from where AWS clients look for them: the environment, or the instance's role.
+    ``endpoint`` None is AWS itself. ``prefix`` is put before every name, for a bucket that is shared.
+    ``server_side_encryption`` (``AES256``, ``aws:kms``) asks the bucket to seal each object; None leaves it to the
+    bucket's own default. Times are seconds: ``connect_timeout`` to reach the server, ``timeout`` for one whole
+    request, of which the largest carries 5 MiB; after ``retry_timeout`` a failed request is not tried again.
+    """
+
+    bucket: str
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    prefix: str = ""
+    virtual_hosted_style: bool = False
+    server_side_encryption: str | None = None
+    kms_key_id: str | None = None
+    connect_timeout: float = 2.5
+    timeout: float = 20.0
+    retry_timeout: float = 6.0
+
+
+class S3Objects(ObstoreObjects):
+    """Objects in a bucket. Raises InvalidFieldError for settings that cannot be used; connects at the first request."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        config = S3Config(region=settings.region, virtual_hosted_style_request=settings.virtual_hosted_style)
+        # One request an object: the bulk deletion of S3 is missing from many servers that speak its language.
+        config["disable_bulk_delete"] = True
+        if settings.endpoint:
+            config["endpoint"] = settings.endpoint
+        if settings.access_key_id and settings.secret_access_key:
+            config["access_key_id"] = settings.access_key_id
+            config["secret_access_key"] = settings.secret_access_key
+        if settings.session_token:
+            config["session_token"] = settings.session_token
+        if settings.server_side_encryption:
+            config["server_side_encryption"] = settings.server_side_encryption
+        if settings.kms_key_id:
+            config["sse_kms_key_id"] = settings.kms_key_id
+        address = urlsplit(settings.endpoint or "https://s3.amazonaws.com")
+        client: ClientConfig = {
+            "connect_timeout": timedelta(seconds=settings.connect_timeout),
+            "timeout": timedelta(seconds=settings.timeout),
+            "allow_http": address.scheme == "http",
+        }
+        retries: RetryConfig = {
+            "max_retries": 3,
+            "retry_timeout": timedelta(seconds=settings.retry_timeout),
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
+        }
+        try:
+            store = S3Store(
+                settings.bucket,
+                prefix=settings.prefix or None,
+                config=config,
+                client_options=client,
+                retry_config=retries,
+            )
+        except (*FAILURES, ValueError):
+            raise InvalidFieldError(
+                "blobs", "The S3 settings cannot be used; check bucket, endpoint and keys."
+            ) from None
+        super().__init__(store)
+        self._bucket = store
+        self.seals_by_itself = address.scheme == "https" or _is_loopback(address.hostname)
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; those that are gone already are no error."""
+        for name in names:
+            try:
+                await obstore.delete_async(self._bucket, name)
+            except FileNotFoundError:
+                continue
+            except FAILURES as error:
+                raise translated(error, "written") from None
+
+    async def list(self, older_than: datetime) -> AsyncIterator[str]:
+        """Yield the names of objects last written before ``older_than``."""
+        try:
+            async for found in obstore.list(self._bucket, chunk_size=1000):
+                for one in found:
+                    if one["last_modified"] < older_than:
+                        yield one["path"]
+        except FAILURES as error:
+            raise translated(error, "read") from None
+
+    async def remove_unfinished(self, older_than: datetime) -> int:
+        """Return 0: the parts of uploads that broke off are the bucket's to remove, by a lifecycle rule."""
+        return 0
+
+    async def presign(self, name: str, lifetime: timedelta) -> str | None:
+        """Return a presigned URL. Raises InvalidFieldError for more than seven days."""
+        if lifetime > LONGEST_PRESIGNED:
+            raise InvalidFieldError("expires_at", "A presigned URL lives seven days at most; ask for less.")
+        try:
+            return await obstore.sign_async(self._bucket, "GET", name, lifetime)
+        except FAILURES as error:
+            raise translated(error, "read") from None
+
+    async def check(self) -> None:
+        """List a little: this fails for a missing bucket, where reading a missing object would look the same."""
+        try:
+            async for _ in obstore.list(self._bucket, "probe", chunk_size=1):
+                break
+        except FileNotFoundError as error:
+            raise translated(PermissionError(error.errno, "no bucket"), "read") from None
+        except FAILURES as error:
+            raise translated(error, "read") from None
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
