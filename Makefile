@@ -6,7 +6,7 @@ LOCK := requirements/$(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.vers
 STAMP := .venv/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: install models demo test test-fast lint types check lock clean
+.PHONY: install models demo test test-fast faults lint check lock clean
 
 install: $(STAMP)
 
@@ -27,6 +27,10 @@ test: models
 
 test-fast: install
 	$(BIN)/python -m pytest -x -q
+
+# The long form of the fault tests: 50 kills per database and policy, and a kill at every instant of a visit (hours).
+faults: models
+	FAULT_KILLS=50 $(BIN)/python -m pytest -m '' tests/faults
 
 lint: install
 	$(BIN)/ruff check .
