@@ -19,6 +19,7 @@ LOCK: Final = 0x6F736C6572
 """Key of PostgreSQL's advisory lock that only one migrating process holds: `osler` in ASCII."""
 
 NEWER: Final = "the database was written by a newer version of Osler: install that version, nothing was changed"
+NEWER_BACKUP: Final = "the backup was written by a newer version of Osler: install that version, nothing was changed"
 OLDER: Final = "the database has to be prepared for this version of Osler: run osler init"
 
 
@@ -38,6 +39,27 @@ async def migrate(database: SqlDatabase) -> None:
     Raises NewerDatabaseError, having changed nothing, DatabaseUnavailableError, StorageFullError.
     """
     await _alone(database, _upgrade)
+
+
+async def migrate_to(database: SqlDatabase, revision: str) -> None:
+    """Bring an empty database, or none, to the tables of an older revision, for a backup that was written with them.
+
+    Raises NewerDatabaseError if this code does not know ``revision``, and as :func:`migrate`.
+    """
+
+    def change(connection: Connection) -> None:
+        from alembic import command
+        from alembic.script import ScriptDirectory
+
+        config = _config(connection)
+        known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+        if revision not in known:
+            raise NewerDatabaseError(NEWER_BACKUP)
+        if current_revision(connection) != revision:
+            _downgrade(connection)
+            command.upgrade(config, revision)
+
+    await _alone(database, change)
 
 
 async def revert(database: SqlDatabase) -> None:
@@ -113,6 +135,13 @@ def _downgrade(connection: Connection) -> None:
 
     _is_newest(connection)
     command.downgrade(_config(connection), "base")
+
+
+def current_revision(connection: Connection) -> str:
+    """Return the revision that the database stands at; empty if it has no tables of ours."""
+    from alembic.migration import MigrationContext
+
+    return ",".join(MigrationContext.configure(connection).get_current_heads())
 
 
 def _is_newest(connection: Connection) -> bool:
