@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from osler.kernel.errors import DatabaseUnavailableError, OslerError
 from osler.kernel.transactions import Transaction
 from osler.storage.database_errors import BUSY, DatabaseLockedError, translate
-from osler.storage.database_url import LOCK_TIMEOUT, SQLITE_SETTINGS, PostgresqlLocation, SqliteLocation, read_url
+from osler.storage.database_url import LOCK_TIMEOUT, PostgresqlLocation, SqliteLocation, read_url
+from osler.storage.sqlite_driver import SqliteConnection
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -207,26 +208,30 @@ class SqlDatabase:
 
 
 def _sqlite_engine(location: SqliteLocation, *, connections: int, read_only: bool) -> AsyncEngine:
+    last = "PRAGMA query_only = ON" if read_only else f"PRAGMA busy_timeout = {int(SQLITE_PATIENCE * 1000)}"
+
+    async def connect() -> SqliteConnection:
+        connection = SqliteConnection(location, last)
+        await connection
+        return connection
+
     engine = create_async_engine(
-        location.url(),
-        # Python's own BEGIN is deferred: two writers would both read before either writes, and one update be lost.
-        connect_args={"isolation_level": None},
+        "sqlite+aiosqlite:///file",
+        async_creator=connect,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT,
         hide_parameters=True,
         execution_options={BEGIN_OPTION: "BEGIN" if read_only else "BEGIN IMMEDIATE"},
     )
-    last = "PRAGMA query_only = ON" if read_only else f"PRAGMA busy_timeout = {int(SQLITE_PATIENCE * 1000)}"
-    settings = ";".join((*SQLITE_SETTINGS, last))
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_up(connection: Any, _record: object) -> None:
-        connection.run_async(lambda driver: driver.executescript(settings))
 
     @event.listens_for(engine.sync_engine, "begin")
     def open_transaction(connection: Connection) -> None:
-        if statement := connection.get_execution_options()[BEGIN_OPTION]:
+        statement = connection.get_execution_options()[BEGIN_OPTION]
+        if statement == "BEGIN":
+            driver: Any = connection.connection.driver_connection
+            driver.begin_with_first_statement()
+        elif statement:
             connection.exec_driver_sql(statement)
 
     @event.listens_for(engine.sync_engine, "handle_error")

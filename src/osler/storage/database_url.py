@@ -5,9 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
-
-from sqlalchemy import URL
+from urllib.parse import unquote, urlsplit
 
 from osler.kernel.errors import InvalidFieldError, MissingExtraError
 
@@ -48,10 +46,9 @@ class SqliteLocation:
         # SQLite gives the files beside it (-wal, -shm) the permissions of this one.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
 
-    def url(self) -> URL:
-        """Return SQLAlchemy's URL. By it a file that is missing stays missing, which a plain path would create."""
-        name = f"file:{quote(str(self.path))}"
-        return URL.create("sqlite+aiosqlite", database=name, query={"mode": "rw", "uri": "true"})
+    def uri(self) -> str:
+        """Return SQLite's own URI. By it a file that is missing stays missing, which a plain path would create."""
+        return f"{self.path.as_uri()}?mode=rw"
 
 
 @dataclass(frozen=True, slots=True)
