@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -45,7 +45,7 @@ class Recording:
         if self._container.duration and self._container.duration > 0:
             self.declared = self._container.duration / 1_000_000  # AV_TIME_BASE, microseconds
 
-    def __iter__(self) -> Iterator[Samples]:
+    def __iter__(self) -> Generator[Samples, None, None]:
         with self._source, self._container:
             pending: list[Samples] = []
             held = 0
@@ -147,6 +147,14 @@ def open_recording(path: Path) -> Recording:
         raise UnreadableFileError("The file may not be read; check its permissions.") from None
     except (OSError, ValueError):
         raise UnreadableFileError("The file cannot be read; check the path and the disk.") from None
+    return read_recording(source)
+
+
+def read_recording(source: BinaryIO) -> Recording:
+    """Read a recording from a seekable file of bytes, wherever they lie; iterating to its end closes ``source``.
+
+    Raises EmptyAudioError (zero bytes), NotAudioError (not audio, or video without sound), and what ``source`` raises.
+    """
     try:
         return Recording(source)
     except BaseException:
@@ -161,8 +169,9 @@ def _open_container(source: BinaryIO) -> tuple[Any, Any]:
     from av.error import FFmpegError
 
     av.logging.set_level(None)  # ffmpeg's own messages may quote metadata of the file
-    if os.fstat(source.fileno()).st_size == 0:
+    if source.seek(0, os.SEEK_END) == 0:
         raise EmptyAudioError("The file is empty (0 bytes); record again or give another file.")
+    source.seek(0)
     try:
         # A file object and not a path: the name decides nothing. No protocol: a playlist must not open other files.
         container = av.open(source, mode="r", metadata_errors="ignore", options={"protocol_whitelist": "none"})

@@ -1,10 +1,28 @@
-"""What the audio room needs from storage. Blobs are the kernel's port BlobVault."""
+"""What the audio room needs from storage, and sound as engines get it. Blobs are the kernel's port BlobVault."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from osler.audio.model import AudioRecording, Segment, SegmentStatus
+from osler.audio.model import AudioRecording, Samples, Segment, SegmentStatus
 from osler.kernel.transactions import Transaction
+
+
+class Sound(Protocol):
+    """Decoded sound: iterate once over its chunks, then read how the decoding went.
+
+    Chunks have the shape [n], mono, -1..1, at SAMPLE_RATE. ``seconds`` counts what was decoded so far; ``declared`` is
+    the length that the source says it has, None if it says nothing; ``truncated`` says that the source breaks off;
+    ``warnings`` are lines for the user. The last two are complete once the chunks are exhausted.
+    """
+
+    seconds: float
+    declared: float | None
+    truncated: bool
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    def __iter__(self) -> Iterator[Samples]: ...
 
 
 class RecordingRepository(Protocol):
@@ -36,6 +54,10 @@ class RecordingRepository(Protocol):
         self, transaction: Transaction, organization_id: str, recording_id: str, index: int
     ) -> Segment | None: ...
 
+    async def get_segment(self, transaction: Transaction, organization_id: str, segment_id: str) -> Segment:
+        """Raises NotFoundError."""
+        ...
+
     async def segments(self, transaction: Transaction, organization_id: str, recording_id: str) -> Sequence[Segment]:
         """Return the recording's segments by index."""
         ...
@@ -50,6 +72,10 @@ class RecordingRepository(Protocol):
         seconds: float | None = None,
         failure: str | None = None,
     ) -> None: ...
+
+    async def set_pending_ready(self, transaction: Transaction, organization_id: str, recording_id: str) -> None:
+        """Mark the segments that wait for words of their own as ready: the final transcript has them."""
+        ...
 
     async def segment_of_blob(self, transaction: Transaction, blob_id: str) -> Segment | None:
         """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""

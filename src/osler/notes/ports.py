@@ -69,7 +69,7 @@ class NoteRepository(Protocol):
     async def sign(
         self, transaction: Transaction, organization_id: str, encounter_id: str, user_id: str, at: datetime
     ) -> Sequence[str]:
-        """Sign the current note and the created documents that are unsigned; returns their ids."""
+        """Sign the newest created note and the created documents that are unsigned; returns their ids."""
         ...
 
 

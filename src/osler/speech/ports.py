@@ -96,6 +96,14 @@ class TranscriptRepository(Protocol):
         """Raises NotFoundError."""
         ...
 
+    async def exists(self, transaction: Transaction, organization_id: str, transcript_id: str) -> bool:
+        """Say whether that version was stored, even if it was erased since."""
+        ...
+
+    async def next_version(self, transaction: Transaction, organization_id: str, encounter_id: str) -> int:
+        """Return the version that the encounter's next transcript gets, counted from 1."""
+        ...
+
     async def of_recording(
         self, transaction: Transaction, organization_id: str, recording_id: str
     ) -> TranscriptVersion | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osler.audio.decode import open_recording
-from osler.kernel.errors import NoSpeechError, OslerError
+from osler.audio.ports import Sound
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.errors import NoSpeechError
 from osler.kernel.progress import Progress, silent
 from osler.kernel.spans import TimeSpan
 from osler.speech.attribution import attribute
@@ -40,21 +43,22 @@ class SpeechService:
 
     def transcribe(
         self,
-        path: Path,
+        source: Path | Sound,
         *,
         language: str | None = "en",
         speakers: int | None = None,
         progress: Progress = silent,
     ) -> Transcript:
-        """Return the transcript of the recording at ``path``.
+        """Return the transcript of the recording at the path ``source``, or of sound that is being decoded.
 
         ``language`` (ISO 639-1) None detects it; ``speakers`` None estimates their number, 1 to 4. At most one block
-        of ten minutes is held decoded at a time. When telling voices apart fails, the words are kept and attributed
-        by language alone, and a warning says so.
+        of ten minutes is held decoded at a time. ``progress`` is called between any two pieces of work of the engines;
+        a BaseException that is no Exception, raised by it, ends the work. When telling voices apart fails, the words
+        are kept and attributed by language alone, and a warning says so.
 
         Raises UnreadableFileError, NotAudioError, EmptyAudioError, NoSpeechError and EngineError.
         """
-        recording = open_recording(path)
+        recording = open_recording(source) if isinstance(source, Path) else source
         words: list[HeardWord] = []
         voices: list[Voices] = []
         sound = True
@@ -68,8 +72,8 @@ class SpeechService:
             words += heard
             if heard and sound:
                 try:
-                    voices.append(hear_voices(block, self._encoder))
-                except (OslerError, ArithmeticError, ValueError):
+                    voices.append(hear_voices(block, _Reporting(self._encoder, partial(report, block.end))))
+                except Exception:  # noqa: BLE001  (the words are there, whatever went wrong with the voices)
                     sound = False
             report(block.end)
         if not words:
@@ -115,8 +119,24 @@ class SpeechService:
         """Return how well each word fits each voice, None when telling them apart fails."""
         try:
             return word_affinity(words, voices, find_speakers(voices, speakers))
-        except (OslerError, ArithmeticError, ValueError):
+        except Exception:  # noqa: BLE001  (the words are there, whatever went wrong with the voices)
             return None
+
+
+class _Reporting:
+    """A speaker encoder that reports before each of its batches: a ten-minute block has many."""
+
+    def __init__(self, encoder: SpeakerEncoder, report: Callable[[], None]) -> None:
+        self._encoder = encoder
+        self._report = report
+
+    @property
+    def record(self) -> EngineRecord:
+        return self._encoder.record
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._report()
+        return self._encoder.embed(windows)
 
 
 def _unheard(words: int, speakers: int | None) -> NDArray[np.float32]:

@@ -1,0 +1,348 @@
+"""The audio room's service: takes recordings and segments, and acknowledges nothing that is not durable."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from osler.audio.assembly import audio_length, missing_indexes
+from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment
+from osler.audio.ports import RecordingRepository
+from osler.audit.model import Actor, AuditEvent
+from osler.audit.ports import AuditTrail
+from osler.encounters.model import Encounter, EncounterState
+from osler.encounters.ports import EncounterRepository
+from osler.kernel.blobs import BlobVault, StoredBlob
+from osler.kernel.clock import Clock
+from osler.kernel.errors import ConflictError, ErasedError, InputError, NotFoundError, StorageError
+from osler.kernel.ids import derived_id, new_id
+from osler.kernel.jobs import Job, JobKind, JobQueue
+from osler.kernel.transactions import Database, Transaction
+
+MAX_BYTES: Final = 2 * 1024**3
+"""Bytes of one upload or segment at most: 3 hours of 16-bit stereo at 48 kHz are 2.07 GB."""
+
+
+class AudioGate(Protocol):
+    """What the encounters room decides: whether audio may be stored now."""
+
+    async def audio_allowed(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
+        """Return the encounter, locked. Raises ConsentRequiredError, ErasedError, NotFoundError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A segment on its way in: the bytes are in the vault, the row is to be written."""
+
+    encounter_id: str
+    recording_id: str
+    index: int
+    blob: StoredBlob
+
+
+class AudioService:
+    """Takes audio in: consent, durable bytes, proof that they are audio, and only then rows, work and acknowledgement.
+
+    The bytes go sealed into the vault while no transaction is open. If no row comes to refer to them they are removed
+    at once, or later by the sweep of orphans if the process dies before.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        recordings: RecordingRepository,
+        encounters: EncounterRepository,
+        gate: AudioGate,
+        vault: BlobVault,
+        queue: JobQueue,
+        audit: AuditTrail,
+        clock: Clock,
+        *,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._database = database
+        self._recordings = recordings
+        self._encounters = encounters
+        self._gate = gate
+        self._vault = vault
+        self._queue = queue
+        self._audit = audit
+        self._clock = clock
+        self._max_bytes = max_bytes
+
+    async def upload(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        media_type: str | None = None,
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> tuple[AudioRecording, Segment]:
+        """Store a whole recording and have it transcribed. A missing ``ended_at`` is the start plus the length.
+
+        Raises NotFoundError, ConsentRequiredError, ErasedError, NotAudioError, EmptyAudioError, InvalidFieldError (too
+        large), StorageError. After an error nothing of the upload is kept.
+        """
+        async with self._database.write() as transaction:
+            await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+        incoming = _Incoming(encounter_id, new_id(), 0, await self._store(organization_id, chunks))
+        now = self._clock.now()
+        segment = await self._checked(organization_id, incoming, now)
+        if ended_at is None and started_at is not None and segment.seconds is not None:
+            ended_at = started_at + timedelta(seconds=segment.seconds)
+        try:
+            async with self._database.write() as transaction:
+                encounter = await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+                recording = AudioRecording(
+                    id=incoming.recording_id,
+                    organization_id=organization_id,
+                    encounter_id=encounter_id,
+                    kind=RecordingKind.USER_UPLOADED,
+                    index=await self._next_index(transaction, encounter),
+                    created_at=now,
+                    state=RecordingState.FINISHED,
+                    media_type=media_type,
+                    started_at=started_at,
+                    ended_at=ended_at,
+                    finished_at=now,
+                    duration=segment.seconds,
+                )
+                await self._recordings.add(transaction, recording)
+                await self._recordings.add_segment(transaction, segment)
+                await self._begin(transaction, encounter, recording, [segment])
+                await self._trace(transaction, actor, recording, "recording.uploaded")
+        except InputError:
+            # Rolled back for certain. After any other error the commit may have come about: the sweep will see.
+            await self._remove(incoming.blob)
+            raise
+        return recording, segment
+
+    async def start_recording(
+        self, actor: Actor, organization_id: str, encounter_id: str, kind: RecordingKind = RecordingKind.LIVE
+    ) -> AudioRecording:
+        """Open a recording that segments are added to. Raises NotFoundError, ConsentRequiredError, ErasedError."""
+        async with self._database.write() as transaction:
+            encounter = await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+            recording = AudioRecording(
+                id=new_id(),
+                organization_id=organization_id,
+                encounter_id=encounter_id,
+                kind=kind,
+                index=await self._next_index(transaction, encounter),
+                created_at=self._clock.now(),
+            )
+            await self._recordings.add(transaction, recording)
+            await self._reopen(transaction, encounter)
+            await self._trace(transaction, actor, recording, "recording.started")
+        return recording
+
+    async def add_segment(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        recording_id: str,
+        index: int,
+        chunks: AsyncIterator[bytes],
+    ) -> tuple[Segment, bool]:
+        """Store a segment; returns it, and False if the same bytes stood there already.
+
+        Segments come in any order. After ``finish`` one that fills a gap is taken, and the transcript made anew.
+        Raises ConflictError (other bytes stand at that index; finished, and no gap there), NotFoundError,
+        ConsentRequiredError, ErasedError, NotAudioError, EmptyAudioError, InvalidFieldError (too large), StorageError.
+        """
+        if index < 0:
+            raise ConflictError("Segments are counted from 0.")
+        async with self._database.write() as transaction:
+            await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+            recording = await self._of_encounter(transaction, organization_id, encounter_id, recording_id)
+            await self._place(transaction, recording, index)
+        blob = await self._store(organization_id, chunks)
+        incoming = _Incoming(encounter_id, recording_id, index, blob)
+        async with self._database.read() as transaction:
+            standing = await self._recordings.segment(transaction, organization_id, recording_id, index)
+        if standing is not None:
+            return await self._same(standing, blob), False
+        segment = await self._checked(organization_id, incoming, self._clock.now())
+        try:
+            async with self._database.write() as transaction:
+                encounter = await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+                recording = await self._of_encounter(transaction, organization_id, encounter_id, recording_id)
+                standing = await self._place(transaction, recording, index)
+                if standing is None:
+                    await self._recordings.add_segment(transaction, segment)
+                    await self._to_be_heard(transaction, encounter, recording, segment)
+                    await self._trace(transaction, actor, recording, "segment.received", segment)
+        except InputError:
+            await self._remove(blob)
+            raise
+        return (segment, True) if standing is None else (await self._same(standing, blob), False)
+
+    async def finish(
+        self, actor: Actor, organization_id: str, encounter_id: str, recording_id: str
+    ) -> tuple[AudioRecording, tuple[int, ...]]:
+        """Close a recording and have all of it transcribed; returns it and the indexes missing below its highest one.
+
+        A second time changes nothing. Raises NotFoundError, ErasedError.
+        """
+        async with self._database.write() as transaction:
+            encounter = await self._encounters.lock(transaction, organization_id, encounter_id)
+            if encounter.state is EncounterState.ERASED:
+                raise ErasedError("This encounter was erased for good.")
+            recording = await self._of_encounter(transaction, organization_id, encounter_id, recording_id)
+            segments = await self._recordings.segments(transaction, organization_id, recording_id)
+            if recording.state is RecordingState.OPEN:
+                lengths = [segment.seconds for segment in segments]
+                recording = replace(
+                    recording,
+                    finished_at=self._clock.now(),
+                    duration=None if None in lengths else sum(length or 0.0 for length in lengths),
+                )
+                recording = await self._begin(transaction, encounter, recording, segments)
+                await self._trace(transaction, actor, recording, "recording.finished")
+        return recording, missing_indexes([segment.index for segment in segments])
+
+    async def recordings(self, organization_id: str, encounter_id: str) -> Sequence[AudioRecording]:
+        """Return the encounter's recordings by index; none for an encounter that is not there."""
+        async with self._database.read() as transaction:
+            return await self._recordings.of_encounter(transaction, organization_id, encounter_id)
+
+    async def segments(
+        self, organization_id: str, encounter_id: str, recording_id: str
+    ) -> tuple[AudioRecording, Sequence[Segment]]:
+        """Return a recording with its segments by index. Raises NotFoundError."""
+        async with self._database.read() as transaction:
+            recording = await self._recordings.get(transaction, organization_id, recording_id)
+            if recording.encounter_id != encounter_id:
+                raise NotFoundError("There is no such recording.")
+            return recording, await self._recordings.segments(transaction, organization_id, recording_id)
+
+    async def _store(self, organization_id: str, chunks: AsyncIterator[bytes]) -> StoredBlob:
+        return await self._vault.store(organization_id, chunks, limit=self._max_bytes)
+
+    async def _remove(self, blob: StoredBlob) -> None:
+        """Remove bytes that nothing refers to; what cannot be removed now, the sweep of orphans finds."""
+        with suppress(StorageError):
+            await self._vault.delete([blob.id])
+
+    async def _checked(self, organization_id: str, incoming: _Incoming, now: datetime) -> Segment:
+        """Return the segment with its length once its bytes are known to be audio; else remove them and raise."""
+        segment = Segment(
+            id=new_id(),
+            organization_id=organization_id,
+            encounter_id=incoming.encounter_id,
+            recording_id=incoming.recording_id,
+            index=incoming.index,
+            received_at=now,
+            blob=incoming.blob,
+        )
+        try:
+            return replace(segment, seconds=await asyncio.to_thread(audio_length, segment, self._vault))
+        except BaseException:
+            # No row can refer to them yet.
+            await self._remove(incoming.blob)
+            raise
+
+    async def _same(self, standing: Segment, blob: StoredBlob) -> Segment:
+        """Remove bytes that came for a segment that stands already. Raises ConflictError if they are others."""
+        await self._remove(blob)
+        if standing.blob is None:
+            raise ErasedError("The audio of this recording was erased for good.")
+        if standing.blob.digest != blob.digest:
+            raise ConflictError("Another segment stands at this index; a segment cannot be replaced.")
+        return standing
+
+    async def _place(self, transaction: Transaction, recording: AudioRecording, index: int) -> Segment | None:
+        """Return the segment that stands at ``index``, None if one may be put there. Raises ConflictError."""
+        standing = await self._recordings.segment(transaction, recording.organization_id, recording.id, index)
+        if standing is None and recording.state is not RecordingState.OPEN:
+            segments = await self._recordings.segments(transaction, recording.organization_id, recording.id)
+            if index not in missing_indexes([segment.index for segment in segments]):
+                raise ConflictError("The recording is finished and no segment is missing there; start another one.")
+        return standing
+
+    async def _to_be_heard(
+        self, transaction: Transaction, encounter: Encounter, recording: AudioRecording, segment: Segment
+    ) -> None:
+        """Have a new segment transcribed: by itself while the recording goes on, else with the whole of it."""
+        if recording.state is not RecordingState.OPEN:
+            segments = await self._recordings.segments(transaction, recording.organization_id, recording.id)
+            await self._begin(transaction, encounter, recording, segments)
+            return
+        await self._queue.enqueue(
+            transaction,
+            Job(
+                id=derived_id("transcribe segment", segment.id),
+                organization_id=recording.organization_id,
+                kind=JobKind.TRANSCRIBE_SEGMENT,
+                subject={"encounter": encounter.id, "recording": recording.id, "segment": segment.id},
+                created_at=segment.received_at,
+            ),
+        )
+
+    async def _begin(
+        self,
+        transaction: Transaction,
+        encounter: Encounter,
+        recording: AudioRecording,
+        segments: Sequence[Segment],
+    ) -> AudioRecording:
+        """Have the whole of a recording transcribed: it is finished, and its encounter is not complete any more."""
+        recording = replace(recording, state=RecordingState.FINISHED, failure=None)
+        await self._recordings.save(transaction, recording)
+        await self._reopen(transaction, encounter)
+        await self._queue.enqueue(
+            transaction,
+            Job(
+                id=derived_id("transcribe recording", recording.id, *(segment.id for segment in segments)),
+                organization_id=recording.organization_id,
+                kind=JobKind.TRANSCRIBE_RECORDING,
+                subject={"encounter": encounter.id, "recording": recording.id},
+                created_at=self._clock.now(),
+            ),
+        )
+        return recording
+
+    async def _reopen(self, transaction: Transaction, encounter: Encounter) -> None:
+        if encounter.state is EncounterState.COMPLETED:
+            opened = replace(encounter, state=EncounterState.OPEN, updated_at=self._clock.now())
+            await self._encounters.save(transaction, opened)
+
+    async def _next_index(self, transaction: Transaction, encounter: Encounter) -> int:
+        recordings = await self._recordings.of_encounter(transaction, encounter.organization_id, encounter.id)
+        return max((recording.index for recording in recordings), default=-1) + 1
+
+    async def _of_encounter(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, recording_id: str
+    ) -> AudioRecording:
+        """Return the encounter's recording, locked. Raises NotFoundError, ErasedError."""
+        recording = await self._recordings.lock(transaction, organization_id, recording_id)
+        if recording.encounter_id != encounter_id:
+            raise NotFoundError("There is no such recording.")
+        if recording.state is RecordingState.ERASED:
+            raise ErasedError("The audio of this recording was erased for good.")
+        return recording
+
+    async def _trace(
+        self,
+        transaction: Transaction,
+        actor: Actor,
+        recording: AudioRecording,
+        action: str,
+        segment: Segment | None = None,
+    ) -> None:
+        subject = {"encounter": recording.encounter_id, "recording": recording.id}
+        event = AuditEvent(
+            organization_id=recording.organization_id,
+            actor=actor,
+            action=action,
+            at=self._clock.now(),
+            subject=subject if segment is None else {**subject, "segment": segment.id},
+        )
+        await self._audit.append(transaction, [event])
