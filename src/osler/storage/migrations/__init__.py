@@ -41,9 +41,10 @@ async def migrate(database: SqlDatabase) -> None:
     await _alone(database, _upgrade)
 
 
-async def migrate_to(database: SqlDatabase, revision: str) -> None:
+async def migrate_to(database: SqlDatabase, revision: str, *, check: Callable[[Connection], None]) -> None:
     """Bring an empty database, or none, to the tables of an older revision, for a backup that was written with them.
 
+    ``check`` raises if the database is not empty, as tables of another revision are dropped.
     Raises NewerDatabaseError if this code does not know ``revision``, and as :func:`migrate`.
     """
 
@@ -55,6 +56,7 @@ async def migrate_to(database: SqlDatabase, revision: str) -> None:
         known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
         if revision not in known:
             raise NewerDatabaseError(NEWER_BACKUP)
+        check(connection)
         if current_revision(connection) != revision:
             _downgrade(connection)
             command.upgrade(config, revision)

@@ -1,0 +1,1 @@
+"""Backups: one sealed, portable file of everything that a deployment cannot make again."""
