@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     """``OSLER_S3_ENDPOINT``: URL of the S3 service; by default that of AWS in the region."""
 
     s3_region: str | None = None
-    """``OSLER_S3_REGION``."""
+    """``OSLER_S3_REGION``; ``us-east-1`` unless set."""
 
     s3_access_key_id: SecretStr | None = None
     """``OSLER_S3_ACCESS_KEY_ID``; by default what the environment of AWS says (variables, instance role)."""

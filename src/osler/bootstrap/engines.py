@@ -1,24 +1,26 @@
-"""The only place where adapters meet rooms: builds services from settings. Only entry points import it."""
+"""Engines and their weights, wired; each is imported when it is asked for."""
 
 from functools import cache
 from typing import TYPE_CHECKING
 
+from osler.bootstrap.places import read_settings
+
 if TYPE_CHECKING:
+    from osler.config import Settings
     from osler.notes.service import NoteService
     from osler.speech.service import SpeechService
     from osler.weights.service import WeightsStore
 
 
-def weights_store() -> "WeightsStore":
+def weights_store(settings: "Settings | None" = None) -> "WeightsStore":
     """Return the store of model weights at the configured place."""
-    from osler.config import Settings
     from osler.weights.service import WeightsStore
 
-    settings = Settings()
+    settings = settings or read_settings()
     return WeightsStore(settings.models_path, settings.models_lock)
 
 
-def speech_service(model: str = "base") -> "SpeechService":
+def speech_service(model: str = "base", settings: "Settings | None" = None) -> "SpeechService":
     """Return speech-to-transcript on Whisper ``model`` (``base``, ``tiny.en``, ``small``, ...) and the GE2E encoder.
 
     Raises UnknownNameError for a model that the lock file does not name, WeightsMissingError if it is not pulled.
@@ -28,7 +30,7 @@ def speech_service(model: str = "base") -> "SpeechService":
     from osler.engines.whisper import WhisperTranscriber
     from osler.speech.service import SpeechService
 
-    store = weights_store()
+    store = weights_store(settings)
     name = f"whisper-{model}"
     return SpeechService(
         detector=SileroSpeechDetector(),
