@@ -60,8 +60,10 @@ class UserRepository(Protocol):
         """Raises ConflictError if the user has a live account already, or the account is linked to another user."""
         ...
 
-    async def account(self, transaction: Transaction, organization_id: str, user_id: str) -> LinkedAccount | None:
-        """Return the user's live account."""
+    async def account(
+        self, transaction: Transaction, organization_id: str, user_id: str, *, lock: bool = False
+    ) -> LinkedAccount | None:
+        """Return the user's live account; with ``lock`` held against other writers."""
         ...
 
     async def save_account(self, transaction: Transaction, account: LinkedAccount) -> None: ...
@@ -96,6 +98,10 @@ class SigningKeyRepository(Protocol):
 
     async def all(self, transaction: Transaction) -> tuple[SigningKey, ...]:
         """Return all keys, newest first."""
+        ...
+
+    async def lock_all(self, transaction: Transaction) -> tuple[SigningKey, ...]:
+        """As all; until the transaction ends nobody else adds a key."""
         ...
 
     async def retire(self, transaction: Transaction, key_id: str, at: datetime) -> None: ...

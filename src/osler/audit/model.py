@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 
 class ActorKind(StrEnum):
@@ -29,6 +30,9 @@ class Actor:
 
 OPERATOR = Actor(ActorKind.OPERATOR, "operator", "cli")
 SYSTEM = Actor(ActorKind.SYSTEM, "system", "worker")
+
+DEPLOYMENT: Final = "deployment"
+"""The chain of what belongs to no organization, such as keys that sign bearer tokens. No organization has this id."""
 
 
 class Outcome(StrEnum):
@@ -60,7 +64,7 @@ class AuditEvent:
 class AuditEntry:
     """An event in its chain. ``sequence`` counts from 1 in each organization.
 
-    ``mac`` is HMAC-SHA256 (hexadecimal) over the previous entry's ``mac`` and the canonical bytes of this entry.
+    ``mac`` (hexadecimal) proves what the entry says, where it stands and what it follows: see :mod:`osler.audit.chain`.
     """
 
     sequence: int
@@ -70,7 +74,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """The last link of an organization's chain; kept elsewhere, it shows later what was cut off or rewritten."""
+    """The last link of an organization's chain; kept elsewhere, it shows later what was cut off or rewritten.
+
+    ``mac`` cannot be made from the entries without the chain key; ``at`` is the time of the last entry.
+    """
 
     organization_id: str
     sequence: int
@@ -98,7 +105,7 @@ class BrokenLink:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The outcome of verifying a chain: how many entries were read, and the faults found, in order."""
+    """The outcome of verifying a chain: how many entries were read, and the faults found, by sequence number."""
 
     organization_id: str
     entries: int

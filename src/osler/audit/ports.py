@@ -42,15 +42,28 @@ class AuditRepository(Protocol):
         encounter_id: str | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[AuditEntry]:
-        """Yield entries by ascending sequence; ``after`` skips those up to that sequence."""
+        """Yield entries by ascending sequence; ``after`` skips those up to that sequence.
+
+        A row that holds no entry (another hand wrote it) is yielded as an event that its ``mac`` does not fit.
+        """
         ...
 
     async def organizations(self, transaction: Transaction) -> tuple[str, ...]:
         """Return the ids of the organizations that have a chain."""
         ...
 
-    async def newest(self, transaction: Transaction, organization_id: str, limit: int) -> tuple[AuditEntry, ...]:
-        """Return the last ``limit`` entries, newest first."""
+    async def newest(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        since: datetime | None = None,
+        action: str | None = None,
+        encounter_id: str | None = None,
+    ) -> tuple[AuditEntry, ...]:
+        """Return the last ``limit`` entries, newest first; ``before`` skips those from that sequence on."""
         ...
 
 
@@ -58,9 +71,16 @@ class AuditTrail(Protocol):
     """What other rooms use to leave a trace."""
 
     async def append(self, transaction: Transaction, events: Sequence[AuditEvent]) -> None:
-        """Chain the events in the caller's transaction: they are recorded if and only if it commits."""
+        """Chain the events in the caller's transaction: they are recorded if and only if it commits.
+
+        Call it as the transaction's last statement: from here to the commit the chain's head is held, and whoever else
+        writes for this organization waits.
+        """
         ...
 
     async def record(self, event: AuditEvent) -> None:
-        """Chain an event that has no transaction of its own (a read). Durable on return; many are committed at once."""
+        """Chain an event that has no transaction of its own (a read). Durable on return; many are committed at once.
+
+        Never call it inside a write transaction, whose commit it would wait for.
+        """
         ...

@@ -1,0 +1,189 @@
+"""Audit chains as rows."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from osler.audit.model import Actor, ActorKind, AuditEntry, AuditEvent, ChainHead, Outcome
+from osler.kernel.transactions import Transaction
+from osler.storage.database import connection_of
+from osler.storage.repositories.insertion import insert_unless_there
+from osler.storage.tables.audit import audit_entries, audit_heads
+
+PAGE: Final = 1000
+"""Rows that are in memory at once while entries are yielded."""
+
+_HEAD: Final = select(audit_heads).where(audit_heads.c.organization_id == bindparam("organization"))
+_LOCKED_HEAD: Final = _HEAD.with_for_update()
+_INSERT: Final = insert(audit_entries)
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SqlAuditRepository:
+    """The chains of all organizations. Nothing here changes or removes an entry."""
+
+    async def lock_head(self, transaction: Transaction, organization_id: str) -> ChainHead | None:
+        """Return the last link, held against other writers until the transaction ends; None for an empty chain."""
+        connection = connection_of(transaction)
+        row = (await connection.execute(_LOCKED_HEAD, {"organization": organization_id})).one_or_none()
+        if row is None:
+            # A row to hold, so that of two first entries at once one waits for the other.
+            empty = {"organization_id": organization_id, "sequence": 0, "mac": "", "at": _BEGINNING}
+            await insert_unless_there(connection, audit_heads, empty)
+            row = (await connection.execute(_LOCKED_HEAD, {"organization": organization_id})).one()
+        return _head(row)
+
+    async def append(self, transaction: Transaction, entries: Sequence[AuditEntry], head: ChainHead) -> None:
+        """Write the entries and make ``head`` the last link."""
+        connection = connection_of(transaction)
+        await connection.execute(_INSERT, [_columns(entry) for entry in entries])
+        await connection.execute(
+            update(audit_heads)
+            .where(audit_heads.c.organization_id == head.organization_id)
+            .values(sequence=head.sequence, mac=head.mac, at=head.at)
+        )
+
+    async def head(self, transaction: Transaction, organization_id: str) -> ChainHead | None:
+        """Return the last link, None for an empty chain."""
+        row = (await connection_of(transaction).execute(_HEAD, {"organization": organization_id})).one_or_none()
+        return None if row is None else _head(row)
+
+    async def entries(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        *,
+        after: int = 0,
+        since: datetime | None = None,
+        action: str | None = None,
+        encounter_id: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[AuditEntry]:
+        """Yield entries by ascending sequence; ``after`` skips those up to that sequence.
+
+        A row that holds no entry (another hand wrote it) is yielded as an event that its ``mac`` does not fit.
+        """
+        connection = connection_of(transaction)
+        query = _selection(organization_id, since, action, encounter_id).order_by(audit_entries.c.sequence)
+        remaining = limit
+        while remaining is None or remaining > 0:
+            size = PAGE if remaining is None else min(PAGE, remaining)
+            page = await _read(connection, query.where(audit_entries.c.sequence > after).limit(size), organization_id)
+            for entry in page:
+                yield entry
+            if len(page) < size:
+                return
+            after = page[-1].sequence
+            remaining = None if remaining is None else remaining - size
+
+    async def organizations(self, transaction: Transaction) -> tuple[str, ...]:
+        """Return the ids of the organizations that have a chain, or only its entries, or only its head."""
+        both = select(audit_entries.c.organization_id).union(select(audit_heads.c.organization_id))
+        return tuple(sorted(await connection_of(transaction).scalars(both)))
+
+    async def newest(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        limit: int,
+        *,
+        before: int | None = None,
+        since: datetime | None = None,
+        action: str | None = None,
+        encounter_id: str | None = None,
+    ) -> tuple[AuditEntry, ...]:
+        """Return the last ``limit`` entries, newest first; ``before`` skips those from that sequence on."""
+        query = _selection(organization_id, since, action, encounter_id)
+        if before is not None:
+            query = query.where(audit_entries.c.sequence < before)
+        query = query.order_by(audit_entries.c.sequence.desc()).limit(limit)
+        return tuple(await _read(connection_of(transaction), query, organization_id))
+
+
+def _selection(
+    organization_id: str, since: datetime | None, action: str | None, encounter_id: str | None
+) -> Select[Any]:
+    query = select(audit_entries).where(audit_entries.c.organization_id == organization_id)
+    if since is not None:
+        query = query.where(audit_entries.c.at >= since)
+    if action is not None:
+        query = query.where(audit_entries.c.action == action)
+    if encounter_id is not None:
+        query = query.where(audit_entries.c.encounter_id == encounter_id)
+    return query
+
+
+async def _read(connection: AsyncConnection, query: Select[Any], organization_id: str) -> list[AuditEntry]:
+    """Return the entries of a query; a row that holds none costs a second look at its page, row by row."""
+    try:
+        return [_entry(row) for row in await connection.execute(query)]
+    except (ValueError, TypeError):
+        pass
+    entries = []
+    # In the page's order, which the query gives to its numbers too.
+    for sequence in (await connection.scalars(query.with_only_columns(audit_entries.c.sequence))).all():
+        one = select(audit_entries).where(
+            audit_entries.c.organization_id == organization_id, audit_entries.c.sequence == sequence
+        )
+        try:
+            entries.append(_entry((await connection.execute(one)).one()))
+        except (ValueError, TypeError):
+            mac = await connection.scalar(one.with_only_columns(audit_entries.c.mac))
+            entries.append(_unreadable(organization_id, sequence, mac if isinstance(mac, str) else ""))
+    return entries
+
+
+def _columns(entry: AuditEntry) -> dict[str, Any]:
+    event = entry.event
+    return {
+        "organization_id": event.organization_id,
+        "sequence": entry.sequence,
+        "at": event.at,
+        "actor_kind": event.actor.kind.value,
+        "actor_id": event.actor.id,
+        "origin": event.actor.origin,
+        "action": event.action,
+        "outcome": event.outcome.value,
+        "encounter_id": event.subject.get("encounter"),
+        "subject": dict(event.subject),
+        "detail": dict(event.detail),
+        "mac": entry.mac,
+    }
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    """Read a row. Raises ValueError or TypeError for one that was not written by :func:`_columns`."""
+    subject, detail = _texts(row.subject), _texts(row.detail)
+    # The column is a copy, for its index: an entry whose copy was changed is not the entry that was written.
+    if row.encounter_id != subject.get("encounter"):
+        raise ValueError("the encounter of an audit entry stands in it twice, and differs")
+    if not all(isinstance(text, str) for text in (row.actor_id, row.origin, row.action, row.mac)):
+        raise TypeError("an audit entry holds something other than text")
+    event = AuditEvent(
+        organization_id=row.organization_id,
+        actor=Actor(ActorKind(row.actor_kind), row.actor_id, row.origin),
+        action=row.action,
+        at=row.at,
+        subject=subject,
+        outcome=Outcome(row.outcome),
+        detail=detail,
+    )
+    return AuditEntry(row.sequence, event, row.mac)
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise TypeError("an audit entry holds something other than texts by name")
+    return value
+
+
+def _unreadable(organization_id: str, sequence: int, mac: str) -> AuditEntry:
+    nobody = Actor(ActorKind.SYSTEM, "", "")
+    return AuditEntry(sequence, AuditEvent(organization_id, nobody, "entry.unreadable", _BEGINNING), mac)
+
+
+def _head(row: Row[Any]) -> ChainHead | None:
+    return ChainHead(row.organization_id, row.sequence, row.mac, row.at) if row.sequence else None
