@@ -33,6 +33,9 @@ MOST_STARTS: Final = 20
 CONNECT_TIMEOUT: Final = "10"
 """Seconds in which PostgreSQL must accept a connection."""
 
+LONGEST_LOOK: Final = 5.0
+"""Seconds that a look for work may take before the end of a process does not wait for it any more."""
+
 IDLE_POLL: Final = 60.0
 """Seconds between two looks at dbos's own queue, which Osler does not use."""
 
@@ -211,14 +214,22 @@ class DbosLibrary:
 
     def alive(self) -> bool:
         """Say whether the threads that look for work are alive."""
-        names = {thread.name for thread in threading.enumerate()}
-        return self._instance is not None and all(f"queue-worker-{kind.value}" in names for kind in self._kinds)
+        return self._instance is not None and len(self._looking()) == len(self._kinds)
 
     def destroy(self) -> None:
         """Cancel what runs, which stays claimed by this incarnation, and end the threads."""
-        if self._instance is not None:
-            self._instance = None
-            DBOS.destroy(destroy_registry=True)
+        if self._instance is None:
+            return
+        self.take_no_more()
+        # dbos ends its event loop first: a thread that still claims work would have nowhere to run it.
+        for thread in self._looking():
+            thread.join(timeout=LONGEST_LOOK)
+        self._instance = None
+        DBOS.destroy(destroy_registry=True)
+
+    def _looking(self) -> list[threading.Thread]:
+        names = {f"queue-worker-{kind.value}" for kind in self._kinds}
+        return [thread for thread in threading.enumerate() if thread.name in names]
 
     @staticmethod
     def current_workflow() -> str:
