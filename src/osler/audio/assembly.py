@@ -8,6 +8,7 @@ from osler.audio.decode import Recording, read_recording
 from osler.audio.model import SAMPLE_RATE, Samples, Segment
 from osler.kernel.blobs import BlobVault
 from osler.kernel.errors import EmptyAudioError, ErasedError
+from osler.kernel.ids import derived_id
 
 CHECKED_SECONDS: Final = 30.0
 """Seconds of audio that are decoded before bytes are believed to be audio: enough that a live segment's length is
@@ -21,6 +22,14 @@ def missing_indexes(indexes: Sequence[int]) -> tuple[int, ...]:
     """Return the gaps below the highest of ``indexes`` (which count from 0)."""
     present = set(indexes)
     return tuple(index for index in range(max(present, default=-1)) if index not in present)
+
+
+def transcription_id(recording_id: str, segments: Sequence[Segment]) -> str:
+    """Return the id of the work on a recording as it stands: other segments make it other work, the same ones do not.
+
+    It is the id of the job, and what the job makes is named after it.
+    """
+    return derived_id("transcribe recording", recording_id, *(segment.id for segment in segments))
 
 
 class AssembledSound:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from osler.audio.assembly import audio_length, missing_indexes
+from osler.audio.assembly import audio_length, missing_indexes, transcription_id
 from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment
 from osler.audio.ports import RecordingRepository
 from osler.audit.model import Actor, AuditEvent
@@ -300,7 +300,7 @@ class AudioService:
         await self._queue.enqueue(
             transaction,
             Job(
-                id=derived_id("transcribe recording", recording.id, *(segment.id for segment in segments)),
+                id=transcription_id(recording.id, segments),
                 organization_id=recording.organization_id,
                 kind=JobKind.TRANSCRIBE_RECORDING,
                 subject={"encounter": encounter.id, "recording": recording.id},

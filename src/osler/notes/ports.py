@@ -52,7 +52,9 @@ class NoteRepository(Protocol):
         """As get, held against other writers. Raises NotFoundError."""
         ...
 
-    async def save(self, transaction: Transaction, note: NoteVersion) -> None: ...
+    async def save(self, transaction: Transaction, note: NoteVersion) -> None:
+        """Raises ErasedError for a text whose key was destroyed."""
+        ...
 
     async def versions(
         self, transaction: Transaction, organization_id: str, encounter_id: str
@@ -92,7 +94,9 @@ class DocumentRepository(Protocol):
         """As get, held against other writers. Raises NotFoundError."""
         ...
 
-    async def save(self, transaction: Transaction, document: Document) -> None: ...
+    async def save(self, transaction: Transaction, document: Document) -> None:
+        """Raises ErasedError for a text whose key was destroyed."""
+        ...
 
     async def list(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Sequence[Document]:
         """Return the encounter's documents by index."""

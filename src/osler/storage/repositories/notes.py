@@ -8,7 +8,7 @@ from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from osler.kernel.engine_record import EngineRecord
-from osler.kernel.errors import ConflictError, NotFoundError
+from osler.kernel.errors import ConflictError, ErasedError, NotFoundError
 from osler.kernel.transactions import Transaction
 from osler.notes.model import (
     ContentType,
@@ -63,8 +63,10 @@ class SqlNoteRepository:
         return await self._one(transaction, _note_of(organization_id, note_id).with_for_update(of=notes))
 
     async def save(self, transaction: Transaction, note: NoteVersion) -> None:
-        """Write what may change of a note; of one whose key was destroyed the text stays away."""
+        """Write what may change of a note. Raises ErasedError for a text whose key was destroyed."""
         sealed = await self._rows.reseal(transaction, note.organization_id, notes, note.id, _dump(note.content))
+        if sealed is None and note.content is not None:
+            raise ErasedError("This note was erased for good.")
         await connection_of(transaction).execute(
             update(notes)
             .where(notes.c.organization_id == note.organization_id, notes.c.id == note.id)
@@ -185,9 +187,11 @@ class SqlDocumentRepository:
         return await self._one(transaction, query)
 
     async def save(self, transaction: Transaction, document: Document) -> None:
-        """Write what may change of a document; of one whose key was destroyed name and text stay away."""
+        """Write what may change of a document. Raises ErasedError for a text whose key was destroyed."""
         content = _named(document)
         sealed = await self._rows.reseal(transaction, document.organization_id, documents, document.id, content)
+        if sealed is None and document.content is not None:
+            raise ErasedError("This document was erased for good.")
         await connection_of(transaction).execute(
             update(documents)
             .where(documents.c.organization_id == document.organization_id, documents.c.id == document.id)

@@ -1,0 +1,225 @@
+"""The release room's service: what becomes readable from outside, when, and the sign-off that may open it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from osler.access.model import ReleasePolicy
+from osler.access.ports import OrganizationRepository
+from osler.audit.model import SYSTEM, Actor, AuditEvent
+from osler.audit.ports import AuditTrail
+from osler.encounters.model import Encounter, EncounterState
+from osler.encounters.ports import EncounterRepository
+from osler.kernel.clock import Clock
+from osler.kernel.errors import ConflictError, ErasedError
+from osler.kernel.ids import derived_id
+from osler.kernel.transactions import Database, Transaction
+from osler.notes.model import Document, NoteVersion, TextStatus
+from osler.notes.ports import DocumentRepository, NoteRepository
+from osler.release.model import ReleasedDocument, ReleasedKind
+from osler.release.ports import ReleaseRepository
+from osler.speech.model import TranscriptVersion
+from osler.speech.ports import TranscriptRepository
+from osler.speech.records import TranscriptService
+
+TRANSCRIPT: Final = "transcript"
+NOTE: Final = "note"
+
+
+class ReleaseService:
+    """Makes complete documents readable: at once if the organization releases automatically, else at sign-off.
+
+    What takes a transaction is called by the pipeline, which holds the encounter.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        releases: ReleaseRepository,
+        organizations: OrganizationRepository,
+        encounters: EncounterRepository,
+        transcripts: TranscriptRepository,
+        hearing: TranscriptService,
+        notes: NoteRepository,
+        documents: DocumentRepository,
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._releases = releases
+        self._organizations = organizations
+        self._encounters = encounters
+        self._transcripts = transcripts
+        self._hearing = hearing
+        self._notes = notes
+        self._documents = documents
+        self._audit = audit
+        self._clock = clock
+
+    async def release_transcript(self, transaction: Transaction, transcript: TranscriptVersion) -> None:
+        """Show the transcript that is now in use, if the organization releases automatically."""
+        if await self._automatic(transaction, transcript.organization_id):
+            await self._show_transcript(transaction, SYSTEM, transcript)
+
+    async def release_note(self, transaction: Transaction, note: NoteVersion) -> None:
+        """Show a note that was just completed, if the organization releases automatically and no newer one is shown."""
+        if await self._automatic(transaction, note.organization_id):
+            newest = await self._newest_note(transaction, note.organization_id, note.encounter_id)
+            if newest is not None:
+                await self._show_note(transaction, SYSTEM, newest)
+
+    async def release_document(self, transaction: Transaction, document: Document) -> None:
+        """Show a document that was just completed, if the organization releases automatically."""
+        if await self._automatic(transaction, document.organization_id):
+            await self._show_document(transaction, SYSTEM, document)
+
+    async def sign(self, actor: Actor, organization_id: str, encounter_id: str, user_id: str) -> Encounter:
+        """Sign the newest note and the documents, and show everything of the encounter that is complete.
+
+        Raises NotFoundError, ErasedError, ConflictError (nothing to sign, or the note is still being written).
+        """
+        async with self._database.write() as transaction:
+            encounter = await self._encounters.lock(transaction, organization_id, encounter_id)
+            if encounter.state is EncounterState.ERASED:
+                raise ErasedError("This encounter was erased for good.")
+            current = await self._notes.current(transaction, organization_id, encounter_id)
+            if current is not None and current.status is TextStatus.GENERATING:
+                raise ConflictError("The note is still being written; sign it when it is there.")
+            now = self._clock.now()
+            signed = await self._notes.sign(transaction, organization_id, encounter_id, user_id, now)
+            if not signed:
+                raise ConflictError("There is nothing to sign: no note or document that is not signed already.")
+            encounter = await self._encounters.save(
+                transaction,
+                replace(encounter, state=EncounterState.SIGNED, signed_at=now, signed_by=user_id, updated_at=now),
+            )
+            transcript = await self._transcripts.current(transaction, organization_id, encounter_id)
+            if transcript is not None:
+                await self._show_transcript(transaction, actor, transcript)
+            note = await self._newest_note(transaction, organization_id, encounter_id)
+            if note is not None:
+                await self._show_note(transaction, actor, note)
+            for document in await self._documents.list(transaction, organization_id, encounter_id):
+                if document.status is TextStatus.CREATED and document.content is not None:
+                    await self._show_document(transaction, actor, document)
+            event = AuditEvent(
+                organization_id=organization_id,
+                actor=actor,
+                action="encounter.signed",
+                at=now,
+                subject={"encounter": encounter_id, "user": user_id},
+                detail={"texts": str(len(signed))},
+            )
+            await self._audit.append(transaction, [event])
+        return encounter
+
+    async def settle(self, transaction: Transaction, encounter: Encounter) -> Encounter:
+        """Bring the state of a held encounter up to date, now that a recording or note has been dealt with.
+
+        ``completed``: no transcript is on its way and the newest note is written. A signed one stays signed.
+        """
+        if encounter.state not in (EncounterState.OPEN, EncounterState.COMPLETED):
+            return encounter
+        note = await self._notes.current(transaction, encounter.organization_id, encounter.id)
+        written = note is not None and note.status is TextStatus.CREATED
+        waits = await self._hearing.awaits_transcript(transaction, encounter.organization_id, encounter.id)
+        state = EncounterState.COMPLETED if written and not waits else EncounterState.OPEN
+        if state is encounter.state:
+            return encounter
+        return await self._encounters.save(transaction, replace(encounter, state=state, updated_at=self._clock.now()))
+
+    async def of_encounter(self, organization_id: str, encounter_id: str) -> Sequence[ReleasedDocument]:
+        """Return what is readable of an encounter, by creation."""
+        return await self.of_encounters(organization_id, [encounter_id])
+
+    async def of_encounters(self, organization_id: str, encounter_ids: Sequence[str]) -> Sequence[ReleasedDocument]:
+        """Return what is readable of these encounters, by creation."""
+        async with self._database.read() as transaction:
+            return await self._releases.of_encounters(transaction, organization_id, encounter_ids)
+
+    async def get(self, organization_id: str, document_id: str) -> ReleasedDocument:
+        """Return one readable document. Raises NotFoundError."""
+        async with self._database.read() as transaction:
+            return await self._releases.get(transaction, organization_id, document_id)
+
+    async def _automatic(self, transaction: Transaction, organization_id: str) -> bool:
+        organization = await self._organizations.get(transaction, organization_id)
+        return organization.release is ReleasePolicy.AUTOMATIC
+
+    async def _newest_note(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> NoteVersion | None:
+        """Return the newest version that is written; one that failed does not hide the one before."""
+        versions = await self._notes.versions(transaction, organization_id, encounter_id)
+        written = [note for note in versions if note.status is TextStatus.CREATED and note.content is not None]
+        return written[-1] if written else None
+
+    async def _show_transcript(self, transaction: Transaction, actor: Actor, transcript: TranscriptVersion) -> None:
+        await self._make_readable(
+            transaction,
+            actor,
+            ReleasedKind.TRANSCRIPT,
+            TRANSCRIPT,
+            (transcript.organization_id, transcript.encounter_id, transcript.id),
+            transcript.created_at,
+        )
+
+    async def _show_note(self, transaction: Transaction, actor: Actor, note: NoteVersion) -> None:
+        await self._make_readable(
+            transaction,
+            actor,
+            ReleasedKind.DOCUMENT,
+            NOTE,
+            (note.organization_id, note.encounter_id, note.id),
+            note.created_at,
+        )
+
+    async def _show_document(self, transaction: Transaction, actor: Actor, document: Document) -> None:
+        await self._make_readable(
+            transaction,
+            actor,
+            ReleasedKind.DOCUMENT,
+            f"document:{document.id}",
+            (document.organization_id, document.encounter_id, document.id),
+            document.created_at,
+        )
+
+    async def _make_readable(
+        self,
+        transaction: Transaction,
+        actor: Actor,
+        kind: ReleasedKind,
+        slot: str,
+        source: tuple[str, str, str],
+        created_at: datetime,
+    ) -> None:
+        """Make a document readable from outside. This is the one place where it happens: what must be told of it (the
+        audit's entry, a webhook's event) is written here, in the same transaction.
+
+        ``source`` is organization, encounter and the version that is shown.
+        """
+        organization_id, encounter_id, source_id = source
+        now = self._clock.now()
+        released = await self._releases.put(
+            transaction,
+            ReleasedDocument(
+                id=derived_id("released document", organization_id, encounter_id, slot),
+                organization_id=organization_id,
+                encounter_id=encounter_id,
+                kind=kind,
+                slot=slot,
+                source_id=source_id,
+                created_at=created_at,
+                released_at=now,
+            ),
+        )
+        event = AuditEvent(
+            organization_id=organization_id,
+            actor=actor,
+            action="document.released",
+            at=now,
+            subject={"encounter": encounter_id, "document": released.id, "source": source_id},
+            detail={"kind": kind.value},
+        )
+        await self._audit.append(transaction, [event])
