@@ -4,14 +4,17 @@ import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
+from obstore.store import S3Store
 
 from osler.kernel.errors import InvalidFieldError
 from osler.storage.blobs.objects import FAILURES, ObstoreObjects, translated
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 LONGEST_PRESIGNED: Final = timedelta(days=7)
 """Longest life of a presigned URL (AWS Signature Version 4)."""
@@ -47,7 +50,10 @@ class S3Objects(ObstoreObjects):
     """Objects in a bucket. Raises InvalidFieldError for settings that cannot be used; connects at the first request."""
 
     def __init__(self, settings: S3Settings) -> None:
-        config = S3Config(region=settings.region, virtual_hosted_style_request=settings.virtual_hosted_style)
+        config: S3Config = {
+            "region": settings.region,
+            "virtual_hosted_style_request": settings.virtual_hosted_style,
+        }
         # One request an object: the bulk deletion of S3 is missing from many servers that speak its language.
         config["disable_bulk_delete"] = True
         if settings.endpoint:
