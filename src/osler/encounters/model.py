@@ -30,13 +30,19 @@ class Purpose(StrEnum):
 class Consent:
     """The patient's consent to being recorded.
 
-    ``given`` is what the client last said, None if it never did; ``changed_at`` when. A withdrawal is an explicit
-    change from true to false: then ``erase_at`` is when audio and unsigned texts go, unless consent is given again.
+    ``given`` is what the client last said, None if it never did; ``changed_at`` is when consent was last given or
+    withdrawn, None while it never was. A withdrawal is an explicit change from true to false: then ``erase_at`` is when
+    audio and unsigned texts go, unless consent is given again before; it is None again once they are gone.
     """
 
     given: bool | None = None
     changed_at: datetime | None = None
     erase_at: datetime | None = None
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the patient took his consent back; a client's default false alone does not say so."""
+        return self.given is False and self.changed_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,15 @@ class ErasureReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EncounterStanding:
+    """What must be known of an encounter before anything of it is erased; ``signed`` are ids of notes and documents."""
+
+    state: EncounterState
+    consent: Consent
+    signed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Erasure:
     """One erasure as the ledger keeps it, outside the database, to be applied again after a restore. Ids only.
 
@@ -183,3 +198,11 @@ class Erasure:
     reason: ErasureReason
     at: datetime
     kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedErasure:
+    """An erasure that is committed, while objects in the blob store and traces in the database's files may remain."""
+
+    id: str
+    blob_ids: tuple[str, ...]

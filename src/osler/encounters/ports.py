@@ -1,6 +1,6 @@
 """What the encounters room needs from storage."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -8,9 +8,10 @@ from osler.encounters.model import (
     ContextDocument,
     Encounter,
     EncounterFilter,
+    EncounterStanding,
     Erasure,
-    ErasureScope,
     PatientProfile,
+    UnfinishedErasure,
 )
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
@@ -87,9 +88,23 @@ class PatientProfileRepository(Protocol):
         owner_id: str | None = None,
         ehr_patient_id: str | None = None,
         provider: str | None = None,
-    ) -> Sequence[PatientProfile]:
-        """Return profiles by creation; the filters are exact, by blind index."""
+        limit: int = 50,
+        after: Position | None = None,
+        offset: int = 0,
+        newest_first: bool = False,
+    ) -> Page[PatientProfile]:
+        """Return one page by time of creation, then id; the filters are exact, by blind index."""
         ...
+
+    async def count(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        *,
+        owner_id: str | None = None,
+        ehr_patient_id: str | None = None,
+        provider: str | None = None,
+    ) -> int: ...
 
     async def delete(self, transaction: Transaction, organization_id: str, profile_id: str) -> bool:
         """Destroy the profile's key and row; False if there is none."""
@@ -127,21 +142,44 @@ class ContextDocumentRepository(Protocol):
 
 
 class EncounterEraser(Protocol):
-    """Destroys what belongs to an encounter, over all rooms' tables."""
+    """Destroys what belongs to an encounter, over all rooms' tables, and keeps account of it in the database."""
 
-    async def signed(self, transaction: Transaction, organization_id: str, encounter_id: str) -> tuple[str, ...]:
-        """Return the ids of signed notes and documents."""
+    async def lock(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterStanding:
+        """Return how the encounter stands, held against other writers; opens nothing sealed. Raises NotFoundError."""
         ...
 
-    async def destroy(self, transaction: Transaction, erasure: Erasure) -> tuple[str, ...]:
-        """Destroy the keys and sealed fields that the erasure's scope covers, make tombstones; idempotent.
+    async def destroy(
+        self, transaction: Transaction, erasure: Erasure, *, created_before: datetime | None = None
+    ) -> bool:
+        """Destroy keys and sealed fields that the erasure's scope covers, make tombstones, note it as applied.
 
-        ``erasure.kept`` stays. Returns the ids of the blobs to remove after the commit.
+        What ``erasure.kept`` names stays, and what is signed, unless the scope is everything. ``created_before``
+        spares what came after the erasure, when it is applied again. False, and nothing done but the note, if this
+        erasure was applied already or the encounter is not there.
         """
         ...
 
+    async def applied(self, transaction: Transaction) -> frozenset[str]:
+        """Return the ids of all erasures that were applied to this database."""
+        ...
+
+    async def unfinished(self, transaction: Transaction, limit: int) -> Sequence[UnfinishedErasure]:
+        """Return erasures that were applied, oldest first, whose blobs and traces may still be there."""
+        ...
+
+    async def finish(self, transaction: Transaction, erasure_ids: Sequence[str], at: datetime) -> None:
+        """Note that blobs and traces of these erasures are gone."""
+        ...
+
+    async def known_blobs(self, transaction: Transaction, blob_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of ``blob_ids`` that any row, in any room, refers to; the others are orphans of a crash."""
+        ...
+
     async def erase_traces(self) -> None:
-        """Leave nothing of what was destroyed in the database's files (free pages, write-ahead log)."""
+        """Leave nothing of what was destroyed in the database's files (free pages, write-ahead log).
+
+        Raises DatabaseUnavailableError if other work keeps it from that.
+        """
         ...
 
 
@@ -152,10 +190,18 @@ class ErasureLedger(Protocol):
         """Durable on return. Raises BlobsUnavailableError, StorageFullError."""
         ...
 
-    async def all(self) -> Sequence[Erasure]:
-        """Return all, oldest first."""
+    async def ids(self) -> Sequence[str]:
+        """Return the ids of all erasures, oldest first, without reading them. Raises BlobsUnavailableError."""
+        ...
+
+    async def get(self, erasure_id: str) -> Erasure:
+        """Raises BlobsUnavailableError, and CorruptedError for an entry that Osler did not write."""
         ...
 
 
-SCOPE_OF_AUDIO = frozenset({ErasureScope.AUDIO, ErasureScope.AUDIO_AND_UNSIGNED, ErasureScope.EVERYTHING})
-"""Scopes after which no audio is left."""
+class BlobInventory(Protocol):
+    """Lists what is in the blob store."""
+
+    def ids(self, *, stored_before: datetime) -> AsyncIterator[Sequence[str]]:
+        """Yield the ids of the objects stored before that time, many at once. Raises BlobsUnavailableError."""
+        ...

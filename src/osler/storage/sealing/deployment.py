@@ -62,6 +62,10 @@ class DeploymentSecret:
         """Return the key that signs Osler's own URLs of recordings."""
         return self._derive("media url")
 
+    def ledger_mac(self, data: bytes) -> str:
+        """Return HMAC-SHA256 (hexadecimal) of an entry of the erasure ledger."""
+        return hmac.new(self._derive("erasure ledger"), data, "sha256").hexdigest()
+
     def chain_mac(self, organization_id: str, data: bytes) -> str:
         """Return HMAC-SHA256 (hexadecimal) of ``data`` under the organization's key of the audit chain."""
         return hmac.new(self._derive("audit chain", organization_id), data, "sha256").hexdigest()

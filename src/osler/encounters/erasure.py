@@ -1,0 +1,268 @@
+"""Erasure for good: by command, by retention, after a withdrawal of consent, and again after a restore.
+
+One erasure goes through phases, of which each can be done again: the ledger's entry, which is durable before anything
+is destroyed; one transaction that destroys keys and sealed columns and leaves tombstones; the objects in the blob
+store; the traces in the database's files. Whatever a crash leaves open, :meth:`ErasureService.apply_ledger` finishes
+at the next start.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from osler.access.ports import OrganizationRepository
+from osler.audit.model import SYSTEM, Actor, AuditEvent
+from osler.audit.ports import AuditTrail
+from osler.encounters.model import (
+    Encounter,
+    EncounterStanding,
+    EncounterState,
+    Erasure,
+    ErasureReason,
+    ErasureScope,
+)
+from osler.encounters.ports import BlobInventory, EncounterEraser, EncounterRepository, ErasureLedger
+from osler.kernel.blobs import BlobVault
+from osler.kernel.clock import Clock
+from osler.kernel.errors import (
+    BlobsUnavailableError,
+    CorruptedError,
+    DatabaseUnavailableError,
+    ErasedError,
+    NotFoundError,
+)
+from osler.kernel.ids import new_id
+from osler.kernel.transactions import Database
+
+BATCH: Final = 100
+"""Encounters that a policy reads at once, and erasures whose blobs and traces are removed together."""
+
+MARGIN: Final = timedelta(minutes=1)
+"""An erasure that is applied again spares what is newer than it by more than this: longer than its phases lie apart."""
+
+ORPHANS_AFTER: Final = timedelta(hours=24)
+"""Age of an object without a row after which its upload is surely over."""
+
+logger = logging.getLogger(__name__)
+
+
+class ErasureService:
+    """Destroys what belongs to an encounter, and sees to it that it stays destroyed."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        encounters: EncounterRepository,
+        eraser: EncounterEraser,
+        organizations: OrganizationRepository,
+        ledger: ErasureLedger,
+        vault: BlobVault,
+        inventory: BlobInventory,
+        audit: AuditTrail,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._encounters = encounters
+        self._eraser = eraser
+        self._organizations = organizations
+        self._ledger = ledger
+        self._vault = vault
+        self._inventory = inventory
+        self._audit = audit
+
+    async def erase(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        *,
+        scope: ErasureScope,
+        reason: ErasureReason,
+    ) -> Erasure:
+        """Erase what ``scope`` says of an encounter. On return it can be read by nobody, here or from a later restore.
+
+        Raises NotFoundError, ErasedError (all of it was erased before), BlobsUnavailableError and StorageFullError
+        (the ledger could not be written: nothing was erased), DatabaseUnavailableError.
+        """
+        now = self._clock.now()
+        erasure = await self._erase(actor, organization_id, encounter_id, scope, reason, now, _always)
+        assert erasure is not None
+        await self._finish()
+        return erasure
+
+    async def run_policies(self, now: datetime) -> int:
+        """Erase what is due: audio past its organization's retention, and what a withdrawal of consent ended.
+
+        Returns how many encounters were erased. What cannot be erased now is logged, by its encounter's id, and due
+        again at the next run. Raises DatabaseUnavailableError, BlobsUnavailableError, StorageFullError.
+        """
+
+        async def withdrawn() -> Sequence[Encounter]:
+            async with self._database.read() as transaction:
+                return await self._encounters.due_for_consent_erasure(transaction, now, BATCH)
+
+        def still_withdrawn(standing: EncounterStanding) -> bool:
+            return standing.consent.erase_at is not None and standing.consent.erase_at <= now
+
+        count = await self._erase_due(
+            withdrawn, ErasureScope.AUDIO_AND_UNSIGNED, ErasureReason.CONSENT_WITHDRAWN, now, still_withdrawn
+        )
+        async with self._database.read() as transaction:
+            organizations = await self._organizations.all(transaction)
+        for organization in organizations:
+            if organization.retention_days is None:
+                continue
+            created_before = now - timedelta(days=organization.retention_days)
+            old = partial(self._old, organization.id, created_before)
+            count += await self._erase_due(old, ErasureScope.AUDIO, ErasureReason.RETENTION, now, _always)
+        await self._finish()
+        return count
+
+    async def apply_ledger(self) -> int:
+        """Apply every erasure of the ledger that this database does not know, and finish those that were cut off.
+
+        For the start of a process, before anything is served, and for a restored backup. Returns how many were applied.
+        Raises CorruptedError, after all others were applied, if an entry is not one that this deployment wrote; also
+        DatabaseUnavailableError and BlobsUnavailableError.
+        """
+        listed = await self._ledger.ids()
+        async with self._database.read() as transaction:
+            applied = await self._eraser.applied(transaction)
+        count = 0
+        refused: CorruptedError | None = None
+        for erasure_id in sorted(set(listed) - applied):
+            try:
+                erasure = await self._ledger.get(erasure_id)
+            except CorruptedError as error:
+                refused = error
+                continue
+            async with self._database.write() as transaction:
+                if await self._eraser.destroy(transaction, erasure, created_before=erasure.at + MARGIN):
+                    await self._audit.append(transaction, [self._event(SYSTEM, erasure, again=True)])
+                    count += 1
+        await self._finish()
+        if refused is not None:
+            raise refused
+        return count
+
+    async def sweep_orphan_blobs(self, older_than: timedelta = ORPHANS_AFTER) -> int:
+        """Remove objects that no row refers to and that were stored longer ago than that; returns how many.
+
+        They are what a crash between storing an object and writing its row leaves, or between erasing and deleting.
+        """
+        count = 0
+        async for blob_ids in self._inventory.ids(stored_before=self._clock.now() - older_than):
+            async with self._database.read() as transaction:
+                known = await self._eraser.known_blobs(transaction, blob_ids)
+            orphans = [blob_id for blob_id in blob_ids if blob_id not in known]
+            if orphans:
+                await self._vault.delete(orphans)
+                count += len(orphans)
+        return count
+
+    async def _old(self, organization_id: str, created_before: datetime) -> Sequence[Encounter]:
+        async with self._database.read() as transaction:
+            return await self._encounters.due_for_retention(transaction, organization_id, created_before, BATCH)
+
+    async def _erase_due(
+        self,
+        due: Callable[[], Awaitable[Sequence[Encounter]]],
+        scope: ErasureScope,
+        reason: ErasureReason,
+        now: datetime,
+        still_due: Callable[[EncounterStanding], bool],
+    ) -> int:
+        """Erase batch after batch until nothing is due but what could not be erased in this run."""
+        count = 0
+        tried: set[str] = set()
+        while True:
+            batch = [encounter for encounter in await due() if encounter.id not in tried]
+            if not batch:
+                return count
+            for encounter in batch:
+                tried.add(encounter.id)
+                try:
+                    done = await self._erase(
+                        SYSTEM, encounter.organization_id, encounter.id, scope, reason, now, still_due
+                    )
+                except (NotFoundError, ErasedError):
+                    continue  # another process was faster
+                except CorruptedError as error:
+                    logger.error("encounter %s cannot be erased: %s", encounter.id, type(error).__name__)
+                    continue
+                count += done is not None
+
+    async def _erase(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        scope: ErasureScope,
+        reason: ErasureReason,
+        now: datetime,
+        still_due: Callable[[EncounterStanding], bool],
+    ) -> Erasure | None:
+        """Write the ledger, then destroy. None: not due any more."""
+        async with self._database.write() as transaction:
+            standing = await self._eraser.lock(transaction, organization_id, encounter_id)
+        _refuse_erased(standing)
+        if not still_due(standing):
+            return None
+        erasure = Erasure(
+            id=new_id(),
+            organization_id=organization_id,
+            encounter_id=encounter_id,
+            scope=scope,
+            reason=reason,
+            at=now,
+            kept=standing.signed if scope is ErasureScope.AUDIO_AND_UNSIGNED else (),
+        )
+        await self._ledger.append(erasure)
+        async with self._database.write() as transaction:
+            _refuse_erased(await self._eraser.lock(transaction, organization_id, encounter_id))
+            await self._eraser.destroy(transaction, erasure)
+            await self._audit.append(transaction, [self._event(actor, erasure)])
+        return erasure
+
+    async def _finish(self) -> None:
+        """Remove blobs and traces of what is committed. What cannot be removed now is left to the next run."""
+        while True:
+            async with self._database.read() as transaction:
+                unfinished = await self._eraser.unfinished(transaction, BATCH)
+            if not unfinished:
+                return
+            try:
+                await self._vault.delete(blob_id for each in unfinished for blob_id in each.blob_ids)
+                await self._eraser.erase_traces()
+            except (BlobsUnavailableError, DatabaseUnavailableError) as error:
+                # Their keys are destroyed; only sealed bytes that nobody can open are left.
+                logger.warning("traces of an erasure are left to the next run: %s", type(error).__name__)
+                return
+            async with self._database.write() as transaction:
+                await self._eraser.finish(transaction, [each.id for each in unfinished], self._clock.now())
+
+    def _event(self, actor: Actor, erasure: Erasure, *, again: bool = False) -> AuditEvent:
+        return AuditEvent(
+            erasure.organization_id,
+            actor,
+            "encounter.erased",
+            self._clock.now(),
+            subject={"encounter": erasure.encounter_id, "erasure": erasure.id},
+            detail={
+                "scope": erasure.scope.value,
+                "reason": erasure.reason.value,
+                **({"again": "true"} if again else {}),
+            },
+        )
+
+
+def _always(_standing: EncounterStanding) -> bool:
+    return True
+
+
+def _refuse_erased(standing: EncounterStanding) -> None:
+    if standing.state is EncounterState.ERASED:
+        raise ErasedError("this encounter was erased for good already")

@@ -1,0 +1,285 @@
+"""Encounters as rows: what lists are ordered and filtered by stands open, the rest is sealed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, literal, select, tuple_, update
+
+from osler.encounters.model import (
+    Consent,
+    Encounter,
+    EncounterFilter,
+    EncounterPatient,
+    EncounterState,
+    Purpose,
+)
+from osler.kernel.errors import ConflictError, ErasedError, NotFoundError
+from osler.kernel.pages import Page, Position
+from osler.kernel.transactions import Transaction
+from osler.storage.database import connection_of
+from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
+from osler.storage.tables.audio import segments
+from osler.storage.tables.encounters import encounters
+from osler.storage.tables.metadata import Time
+
+EHR_PATIENT: Final = "ehr_patient_id"
+"""Name of the blind index of the EHR's patient id, the same for encounters and profiles."""
+
+
+class SqlEncounterRepository:
+    """Implements :class:`osler.encounters.ports.EncounterRepository`."""
+
+    def __init__(self, sealed: SealedRows, index: BlindIndex) -> None:
+        self._sealed = sealed
+        self._index = index
+
+    async def add(self, transaction: Transaction, encounter: Encounter) -> None:
+        """Write a new encounter with a key of its own."""
+        sealed = await self._sealed.add(
+            transaction, encounter.organization_id, encounters, encounter.id, _content(encounter)
+        )
+        await connection_of(transaction).execute(
+            insert(encounters).values(
+                id=encounter.id,
+                organization_id=encounter.organization_id,
+                owner_id=encounter.owner_id,
+                created_at=encounter.created_at,
+                revision=encounter.revision,
+                **self._changeable(encounter),
+                **sealed,
+            )
+        )
+
+    async def get(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
+        """Raises NotFoundError."""
+        query = with_key(encounters).where(_this(organization_id, encounter_id))
+        row = (await connection_of(transaction).execute(query)).one_or_none()
+        if row is None:
+            raise NotFoundError("there is no such encounter")
+        return self._encounter(row)
+
+    async def lock(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
+        """As get, held against other writers until the transaction ends. Raises NotFoundError."""
+        # Locked by itself and then read anew: the key may be another since the transaction that held the lock before.
+        # Rows of other rooms may be added below it meanwhile, which needs no more than the row's id.
+        query = select(encounters.c.id).where(_this(organization_id, encounter_id)).with_for_update(key_share=True)
+        await connection_of(transaction).execute(query)
+        return await self.get(transaction, organization_id, encounter_id)
+
+    async def save(self, transaction: Transaction, encounter: Encounter) -> Encounter:
+        """Write every field of a locked encounter; returns it with its new revision.
+
+        Raises ConflictError if it was changed since it was read, ErasedError if nothing can be sealed any more.
+        """
+        sealed = await self._sealed.reseal(
+            transaction, encounter.organization_id, encounters, encounter.id, _content(encounter)
+        )
+        if sealed is None:
+            raise ErasedError("this encounter was erased for good; nothing can be added to it or changed")
+        done = await connection_of(transaction).execute(
+            update(encounters)
+            .where(_this(encounter.organization_id, encounter.id), encounters.c.revision == encounter.revision)
+            .values(revision=encounter.revision + 1, sealed=sealed, **self._changeable(encounter))
+        )
+        if done.rowcount != 1:
+            raise ConflictError("the encounter was changed by another at the same moment: read it again")
+        return replace(encounter, revision=encounter.revision + 1)
+
+    async def list(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        wanted: EncounterFilter,
+        *,
+        limit: int = 50,
+        after: Position | None = None,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> Page[Encounter]:
+        """Return one page by time of creation, then id: after ``after``, or from ``offset``."""
+        query = self._where(with_key(encounters), organization_id, wanted)
+        query = one_page(query, encounters.c.created_at, encounters.c.id, limit, after, offset, newest_first)
+        rows = (await connection_of(transaction).execute(query)).all()
+        items = tuple(self._encounter(row) for row in rows[:limit])
+        return Page(items, Position(items[-1].created_at, items[-1].id) if len(rows) > limit and items else None)
+
+    async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int:
+        """Return how many encounters fit."""
+        query = self._where(select(func.count()).select_from(encounters), organization_id, wanted)
+        return int((await connection_of(transaction).execute(query)).scalar_one())
+
+    async def unlink_profile(self, transaction: Transaction, organization_id: str, profile_id: str) -> int:
+        """Take a deleted profile's link from its encounters, which keep their own data; returns how many."""
+        done = await connection_of(transaction).execute(
+            update(encounters)
+            .where(encounters.c.organization_id == organization_id, encounters.c.patient_profile_id == profile_id)
+            .values(patient_profile_id=None, revision=encounters.c.revision + 1)
+        )
+        return int(done.rowcount)
+
+    async def due_for_consent_erasure(self, transaction: Transaction, now: datetime, limit: int) -> Sequence[Encounter]:
+        """Return encounters of any organization whose grace after a withdrawal of consent is over."""
+        query = with_key(encounters).where(
+            encounters.c.consent_erase_at.is_not(None),
+            encounters.c.consent_erase_at <= now,
+            encounters.c.state != EncounterState.ERASED.value,
+        )
+        query = query.order_by(encounters.c.consent_erase_at, encounters.c.id).limit(limit)
+        return [self._encounter(row) for row in await connection_of(transaction).execute(query)]
+
+    async def due_for_retention(
+        self, transaction: Transaction, organization_id: str, created_before: datetime, limit: int
+    ) -> Sequence[Encounter]:
+        """Return encounters with audio, made before that time, whose audio is not erased yet."""
+        has_audio = exists().where(
+            segments.c.organization_id == encounters.c.organization_id,
+            segments.c.encounter_id == encounters.c.id,
+            segments.c.blob_id.is_not(None),
+        )
+        query = with_key(encounters).where(
+            encounters.c.organization_id == organization_id, encounters.c.created_at < created_before, has_audio
+        )
+        query = query.order_by(encounters.c.created_at, encounters.c.id).limit(limit)
+        return [self._encounter(row) for row in await connection_of(transaction).execute(query)]
+
+    def _where(self, query: Select[Any], organization_id: str, wanted: EncounterFilter) -> Select[Any]:
+        column = encounters.c
+        query = query.where(column.organization_id == organization_id)
+        if wanted.owner_id is not None:
+            query = query.where(column.owner_id == wanted.owner_id)
+        if wanted.patient_profile_id is not None:
+            query = query.where(column.patient_profile_id == wanted.patient_profile_id)
+        if wanted.ehr_patient_id is not None:
+            found_by = self._index.blind_index(organization_id, EHR_PATIENT, wanted.ehr_patient_id)
+            query = query.where(column.ehr_patient_index == found_by)
+        if wanted.states is not None:
+            query = query.where(column.state.in_([state.value for state in wanted.states]))
+        else:
+            query = query.where(column.state != EncounterState.ERASED.value)
+        if wanted.purposes is not None:
+            query = query.where(column.purpose.in_([purpose.value for purpose in wanted.purposes]))
+        if wanted.created_from is not None:
+            query = query.where(column.created_at >= wanted.created_from)
+        if wanted.created_before is not None:
+            query = query.where(column.created_at < wanted.created_before)
+        return query
+
+    def _changeable(self, encounter: Encounter) -> dict[str, Any]:
+        ehr_patient_id = encounter.ehr_patient_id
+        return {
+            "updated_at": encounter.updated_at,
+            "state": encounter.state.value,
+            "purpose": encounter.purpose.value,
+            "patient_profile_id": encounter.patient_profile_id,
+            "ehr_patient_index": self._index.blind_index(encounter.organization_id, EHR_PATIENT, ehr_patient_id)
+            if ehr_patient_id
+            else None,
+            "ehr_provider": encounter.ehr_provider,
+            "consent_given": encounter.consent.given,
+            "consent_changed_at": encounter.consent.changed_at,
+            "consent_erase_at": encounter.consent.erase_at,
+            "duration": encounter.duration,
+            "language_code": encounter.language_code,
+            "output_language_code": encounter.output_language_code,
+            "transcribe_mode": encounter.transcribe_mode,
+            "recording_status": encounter.recording_status,
+            "session_status": encounter.session_status,
+            "created_time_local": encounter.created_time_local,
+            "generate_output_without_recording": encounter.generate_output_without_recording,
+            "linked_encounter_ids": list(encounter.linked_encounter_ids),
+            "signed_at": encounter.signed_at,
+            "signed_by": encounter.signed_by,
+            "audio_erased_at": encounter.audio_erased_at,
+            "erased_at": encounter.erased_at,
+        }
+
+    def _encounter(self, row: Row[Any]) -> Encounter:
+        content = self._sealed.open(row, row.organization_id, encounters, row.id) or {}
+        return Encounter(
+            id=row.id,
+            organization_id=row.organization_id,
+            owner_id=row.owner_id,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            state=EncounterState(row.state),
+            purpose=Purpose(row.purpose),
+            patient_profile_id=row.patient_profile_id,
+            patient=_patient(content.get("patient")),
+            name=content.get("name"),
+            clinician_notes=tuple(content.get("clinician_notes", ())),
+            ehr_appointment_id=content.get("ehr_appointment_id"),
+            ehr_patient_id=content.get("ehr_patient_id"),
+            ehr_provider=row.ehr_provider,
+            consent=Consent(row.consent_given, row.consent_changed_at, row.consent_erase_at),
+            duration=row.duration,
+            language_code=row.language_code,
+            output_language_code=row.output_language_code,
+            transcribe_mode=row.transcribe_mode,
+            recording_status=row.recording_status,
+            session_status=row.session_status,
+            created_time_local=row.created_time_local,
+            generate_output_without_recording=row.generate_output_without_recording,
+            linked_encounter_ids=tuple(row.linked_encounter_ids),
+            signed_at=row.signed_at,
+            signed_by=row.signed_by,
+            audio_erased_at=row.audio_erased_at,
+            erased_at=row.erased_at,
+            revision=row.revision,
+        )
+
+
+def one_page(
+    query: Select[Any],
+    created_at: ColumnElement[datetime],
+    row_id: ColumnElement[str],
+    limit: int,
+    after: Position | None,
+    offset: int,
+    newest_first: bool,
+) -> Select[Any]:
+    """Order by time of creation, then id, and cut out one page and one row more: it tells whether another follows."""
+    if after is not None:
+        here = tuple_(created_at, row_id)
+        there = tuple_(literal(after.created_at, Time()), literal(after.id))
+        query = query.where(here < there if newest_first else here > there)
+    order = (created_at.desc(), row_id.desc()) if newest_first else (created_at, row_id)
+    return query.order_by(*order).limit(limit + 1).offset(offset)
+
+
+def _this(organization_id: str, encounter_id: str) -> ColumnElement[bool]:
+    return (encounters.c.organization_id == organization_id) & (encounters.c.id == encounter_id)
+
+
+def _content(encounter: Encounter) -> dict[str, Any]:
+    patient = encounter.patient
+    return {
+        "name": encounter.name,
+        "patient": patient
+        and {
+            "name": patient.name,
+            "gender": patient.gender,
+            "birth_date": patient.birth_date and patient.birth_date.isoformat(),
+            "demographic_details": patient.demographic_details,
+        },
+        CLINICIAN_NOTES: list(encounter.clinician_notes),
+        "ehr_appointment_id": encounter.ehr_appointment_id,
+        "ehr_patient_id": encounter.ehr_patient_id,
+    }
+
+
+def _patient(content: dict[str, Any] | None) -> EncounterPatient | None:
+    if content is None:
+        return None
+    birth_date = content["birth_date"]
+    return EncounterPatient(
+        name=content["name"],
+        gender=content["gender"],
+        birth_date=birth_date and date.fromisoformat(birth_date),
+        demographic_details=content["demographic_details"],
+    )
+
+
+CLINICIAN_NOTES: Final = "clinician_notes"
+"""What goes out of the sealed content when unsigned texts are erased."""
