@@ -4,7 +4,7 @@ import errno
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -23,7 +23,9 @@ PARTS_AT_ONCE: Final = 2
 _FULL: Final = re.compile(
     rf"os error (?:{errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\b|Insufficient ?Storage|QuotaExceeded"
 )
-_SHORTER: Final = re.compile(r"InvalidRange|416 Range Not Satisfiable|Range Not Satisfiable")
+_SHORTER: Final = re.compile(r"InvalidRange|416 Range Not Satisfiable")
+_REFUSED: Final = re.compile(r"40[13] (?:Unauthorized|Forbidden)")
+_NO_BUCKET: Final = "<Code>NoSuchBucket</Code>"
 
 
 class ObjectStore(Protocol):
@@ -69,17 +71,19 @@ class ObjectStore(Protocol):
         ...
 
 
-def translated(error: BaseException, doing: str) -> StorageError:
+def translated(error: BaseException, doing: Literal["read", "written"]) -> StorageError:
     """Return an error of obstore or of the operating system as one of ours. Its own text may hold addresses: unused."""
     text = str(error)
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _FULL.search(text):
         return StorageFullError("No space is left for recordings and documents; free some space, then send it again.")
-    if isinstance(error, FileNotFoundError):
+    if _NO_BUCKET in text:
+        return BlobsUnavailableError("The bucket of the blob store does not exist; create it, or check its name.")
+    if isinstance(error, FileNotFoundError) and doing == "read":
         return CorruptedError("A stored object is missing from the blob store; restore it from a backup.")
     if _SHORTER.search(text):
         return CorruptedError("A stored object is shorter than it was written; restore it from a backup.")
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or _REFUSED.search(text):
         return BlobsUnavailableError(f"The blob store refuses to be {doing}; check its permissions and credentials.")
     return BlobsUnavailableError(f"The blob store cannot be {doing} now; check that it is up, then try again.")
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LONGEST_PRESIGNED: Final = timedelta(days=7)
 """Longest life of a presigned URL (AWS Signature Version 4)."""
 
+_UNUSABLE: Final = "The S3 settings cannot be used; check bucket, endpoint and keys."
+
 
 @dataclass(frozen=True, slots=True)
 class S3Settings:
@@ -68,6 +70,8 @@ class S3Objects(ObstoreObjects):
         if settings.kms_key_id:
             config["sse_kms_key_id"] = settings.kms_key_id
         address = urlsplit(settings.endpoint or "https://s3.amazonaws.com")
+        if address.scheme not in ("http", "https") or not address.hostname or not settings.bucket:
+            raise InvalidFieldError("blobs", _UNUSABLE)
         client: ClientConfig = {
             "connect_timeout": timedelta(seconds=settings.connect_timeout),
             "timeout": timedelta(seconds=settings.timeout),
@@ -87,9 +91,7 @@ class S3Objects(ObstoreObjects):
                 retry_config=retries,
             )
         except (*FAILURES, ValueError):
-            raise InvalidFieldError(
-                "blobs", "The S3 settings cannot be used; check bucket, endpoint and keys."
-            ) from None
+            raise InvalidFieldError("blobs", _UNUSABLE) from None
         super().__init__(store)
         self._bucket = store
         self.seals_by_itself = address.scheme == "https" or _is_loopback(address.hostname)
@@ -132,8 +134,6 @@ class S3Objects(ObstoreObjects):
         try:
             async for _ in obstore.list(self._bucket, "probe", chunk_size=1):
                 break
-        except FileNotFoundError as error:
-            raise translated(PermissionError(error.errno, "no bucket"), "read") from None
         except FAILURES as error:
             raise translated(error, "read") from None
 
