@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from osler.kernel.errors import DatabaseUnavailableError, OslerError
 from osler.kernel.transactions import Transaction
-from osler.storage.database_errors import BUSY, DatabaseLockedError, translate
+from osler.storage.database_errors import BUSY, UNAVAILABLE, DatabaseLockedError, translate
 from osler.storage.database_url import LOCK_TIMEOUT, PostgresqlLocation, SqliteLocation, read_url
 from osler.storage.sqlite_driver import SqliteConnection
 
@@ -32,6 +32,9 @@ POSTGRESQL_CONNECTIONS: Final = 10
 SQLITE_PATIENCE: Final = 0.05
 """Seconds that a writer's thread waits for a lock in one go. It tries again until LOCK_TIMEOUT, but can be cancelled
 in between, and a try to empty the log holds up other writers for no longer."""
+
+POSTGRESQL_PATIENCE: Final = 0.5
+"""Seconds for which one try to write the table of keys anew may hold up others while it waits for its lock."""
 
 
 class SqlTransaction:
@@ -143,10 +146,8 @@ class SqlDatabase:
         """Return a connection in a transaction that has begun."""
         connection = engine.connect()
         try:
-            await connection.start()
+            await _start(connection)
             await begin(connection)
-        except exc.TimeoutError:
-            raise DatabaseUnavailableError(BUSY) from None
         except BaseException:
             if connection.sync_connection is not None:
                 await _to_its_end(_roll_back(connection))
@@ -158,39 +159,32 @@ class SqlDatabase:
         async with self.read() as transaction:
             await transaction.connection.execute(text("SELECT 1"))
 
-    async def erase_traces(self, tables: Iterable[str] = (), *, patience: float = 60.0) -> None:
-        """Overwrite what deleted and changed rows of ``tables`` left behind; call it after the erasure is committed.
+    async def erase_traces(self, *, patience: float = 60.0) -> None:
+        """Overwrite what deleted and changed rows left behind; call it once the erasure is committed.
 
         SQLite overwrites deleted bytes as it goes (``secure_delete``) but keeps old pages in its log: the log is
-        emptied into the file and cut to nothing, for all tables. As long as another reads or writes it cannot be; then
-        this tries again, for up to ``patience`` seconds. PostgreSQL: ``VACUUM`` of ``tables``, of all if none is
-        named. It frees the space of old rows for new ones; what its write-ahead log and its free pages hold fades as
-        they are reused.
+        brought into the file and cut to nothing. PostgreSQL overwrites nothing: ``object_keys``, without whose rows
+        all else is noise, is written anew (``VACUUM FULL``) and the old file removed. Its write-ahead log keeps old
+        rows until it is reused, which only its operator can hasten.
 
-        Raises DatabaseUnavailableError when the traces are still there after ``patience`` seconds.
+        Neither can be done while another transaction still sees the old rows: then this tries again for up to
+        ``patience`` seconds. Raises DatabaseUnavailableError when the traces are still there after that.
         """
-        if not self.is_sqlite:
-            async with self._loose.connect() as connection:
-                quote = connection.dialect.identifier_preparer.quote
-                await connection.execute(text(f"VACUUM {', '.join(quote(table) for table in tables)}"))
-            return
         loop = asyncio.get_running_loop()
         end = loop.time() + patience
-        while not await self._empty_log():
+        erase: Callable[[AsyncConnection], Awaitable[bool]] = _empty_log
+        if not self.is_sqlite:
+            async with self.without_transaction() as connection:
+                erase = await _key_table_writer(connection)
+        while True:
+            async with self.without_transaction() as connection:
+                if await erase(connection):
+                    return
             if loop.time() >= end:
                 raise DatabaseUnavailableError(
-                    "what was erased may still stand in the database's log, as other work reads it: try again"
+                    "what was erased still stands in the database's files, as other work reads it: try again"
                 )
             await asyncio.sleep(0.05)
-
-    async def _empty_log(self) -> bool:
-        """Try once to bring the log into the file and cut it to nothing; say whether that came about."""
-        async with self._loose.connect() as connection:
-            try:
-                busy, _, _ = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
-            except DatabaseLockedError:
-                return False
-        return not busy
 
     async def dispose(self) -> None:
         """Close all connections. The object may be used again afterwards, also in another event loop."""
@@ -200,20 +194,19 @@ class SqlDatabase:
     @asynccontextmanager
     async def without_transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection on which every statement stands for itself, for migrations."""
+        connection = self._loose.connect()
+        await _start(connection)
         try:
-            async with self._loose.connect() as connection:
-                yield connection
-        except exc.TimeoutError:
-            raise DatabaseUnavailableError(BUSY) from None
+            yield connection
+        finally:
+            await _to_its_end(_roll_back(connection))
 
 
 def _sqlite_engine(location: SqliteLocation, *, connections: int, read_only: bool) -> AsyncEngine:
     last = "PRAGMA query_only = ON" if read_only else f"PRAGMA busy_timeout = {int(SQLITE_PATIENCE * 1000)}"
 
     async def connect() -> SqliteConnection:
-        connection = SqliteConnection(location, last)
-        await connection
-        return connection
+        return await SqliteConnection(location, last).open()
 
     engine = create_async_engine(
         "sqlite+aiosqlite:///file",
@@ -262,6 +255,50 @@ def _postgresql_engine(location: PostgresqlLocation, *, connections: int) -> Asy
         return translate(context, None)
 
     return engine
+
+
+async def _start(connection: AsyncConnection) -> None:
+    """Take a connection from the pool. Raises DatabaseUnavailableError."""
+    try:
+        await connection.start()
+    except exc.TimeoutError:
+        raise DatabaseUnavailableError(BUSY) from None
+    except OSError:  # from asyncpg, before there is a connection whose errors could be handled
+        raise DatabaseUnavailableError(UNAVAILABLE) from None
+
+
+async def _empty_log(connection: AsyncConnection) -> bool:
+    """Try once to bring SQLite's log into the file and cut it to nothing; say whether that came about."""
+    try:
+        busy, _, _ = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
+    except DatabaseLockedError:
+        return False
+    return not busy
+
+
+async def _key_table_writer(connection: AsyncConnection) -> Callable[[AsyncConnection], Awaitable[bool]]:
+    """Return what tries once to write PostgreSQL's table of keys anew without the rows that changed before now."""
+    now = (await connection.execute(text("SELECT pg_current_xact_id()::xid::text"))).scalar_one()
+    seen = text(
+        "SELECT coalesce(max(greatest(age(backend_xmin), age(backend_xid))), 0) > age(CAST(CAST(:now AS text) AS xid))"
+        " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    async def write_anew(connection: AsyncConnection) -> bool:
+        # A row that an older transaction may still see would be copied.
+        if (await connection.execute(seen, {"now": now})).scalar_one():
+            return False
+        # Whoever waits for this lock makes all others wait behind it.
+        await connection.execute(text(f"SET lock_timeout = {int(POSTGRESQL_PATIENCE * 1000)}"))
+        try:
+            await connection.execute(text("VACUUM (FULL) object_keys"))
+        except DatabaseLockedError:
+            return False
+        finally:
+            await connection.execute(text("RESET lock_timeout"))
+        return True
+
+    return write_anew
 
 
 async def begin(connection: AsyncConnection) -> None:

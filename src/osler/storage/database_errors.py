@@ -56,7 +56,7 @@ def translate(context: ExceptionContext, file: Path | None) -> OslerError | None
     if state == "53100":
         return StorageFullError(FULL)
     if state.startswith(POSTGRESQL_BUSY):
-        return DatabaseUnavailableError(BUSY)
+        return DatabaseLockedError(BUSY)
     if state.startswith(POSTGRESQL_UNAVAILABLE) or context.is_disconnect:
         return DatabaseUnavailableError(UNAVAILABLE)
     _hide_values(error, context)
