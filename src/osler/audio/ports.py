@@ -80,7 +80,3 @@ class RecordingRepository(Protocol):
     async def segment_of_blob(self, transaction: Transaction, blob_id: str) -> Segment | None:
         """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""
         ...
-
-    async def known_blobs(self, transaction: Transaction, blob_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of ``blob_ids`` that any row, in any room, refers to; the others are orphans of a crash."""
-        ...

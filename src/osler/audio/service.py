@@ -52,6 +52,7 @@ class AudioService:
 
     def __init__(
         self,
+        *,
         database: Database,
         recordings: RecordingRepository,
         encounters: EncounterRepository,
@@ -60,7 +61,6 @@ class AudioService:
         queue: JobQueue,
         audit: AuditTrail,
         clock: Clock,
-        *,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._database = database

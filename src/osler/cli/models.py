@@ -1,12 +1,11 @@
 """``osler models``: which weights there are, pulling them, verifying them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from osler.cli.output import JsonOption, OutputOption, check_writable, emit, progress_bar
+from osler.cli.output import JsonOption, OutputOption, check_writable, emit, progress_bar, table
 from osler.kernel.errors import WeightsMissingError, WrongDigestError
 
 if TYPE_CHECKING:
@@ -28,11 +27,11 @@ def list_models(as_json: JsonOption = False, output: OutputOption = None) -> Non
 
     store = weights_store()
     rows = [_row(store, entry) for entry in store.entries]
-    table = _table(
+    lines = table(
         ("MODEL", "STATE", "SIZE", "LICENCE", "PUBLISHED AT"),
         [(row["name"], row["state"], _size(row["size"]), row["licence"], row["upstream"]) for row in rows],
     )
-    text = f"{table}\n\nStore: {store.folder}\nPull without a name brings: {', '.join(_defaults(store))}"
+    text = f"{lines}\n\nStore: {store.folder}\nPull without a name brings: {', '.join(_defaults(store))}"
     emit(text, {"store": str(store.folder), "models": rows}, as_json=as_json, output=output)
 
 
@@ -96,7 +95,7 @@ def verify_models(name: NameArgument = None, as_json: JsonOption = False, output
         }
         for each in names
     ]
-    text = _table(("FILE", "VERDICT", "SHA-256"), lines)
+    text = table(("FILE", "VERDICT", "SHA-256"), lines)
     emit(text, {"store": str(store.folder), "models": data}, as_json=as_json, output=output)
     _fail_unless_right(checks)
 
@@ -147,9 +146,3 @@ def _verdict(check: "FileCheck") -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1_000_000:,.0f} MB"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Align columns with spaces: the same on a terminal and in a pipe."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *rows))

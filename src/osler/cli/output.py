@@ -7,7 +7,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -65,6 +65,12 @@ def emit(text: str, data: Any, *, as_json: bool, output: Path | None) -> None:
         raise OutputError(
             f"The output file could not be written: {error.strerror}. Free space or name another."
         ) from None
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Align columns with spaces: the same on a terminal and in a pipe."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *rows))
 
 
 def warn(line: str) -> None:

@@ -27,12 +27,16 @@ from osler.speech.records import TranscriptService
 WITHOUT_WORDS: Final = frozenset({"NoSpeechError", "EmptyAudioError"})
 """Failure codes of recordings that were heard to their end and hold nothing to write down."""
 
+ERASED: Final = "erased"
+"""Failure code that an erasure leaves: the key is destroyed, and nothing can be written there any more."""
+
 
 class NoteRecordService:
     """Keeps consult notes. What takes a transaction is called by the pipeline, which holds the encounter."""
 
     def __init__(
         self,
+        *,
         database: Database,
         notes: NoteRepository,
         encounters: EncounterRepository,
@@ -118,19 +122,20 @@ class NoteRecordService:
 
         They are written if the encounter has a transcript and no newer one is on its way; if it has none and none is to
         come they have failed, with the code ``failure``. Those that failed for want of a transcript get another chance.
+        Unsigned ones that rest on a transcript that is no longer in use are marked stale.
         """
+        in_use = await self._transcripts.current(transaction, encounter.organization_id, encounter.id)
+        if in_use is not None:
+            await self._notes.mark_stale(transaction, encounter.organization_id, encounter.id, in_use.id)
         if await self._hearing.awaits_transcript(transaction, encounter.organization_id, encounter.id):
             return
-        in_use = await self._transcripts.current(transaction, encounter.organization_id, encounter.id)
         for note in await self._notes.versions(transaction, encounter.organization_id, encounter.id):
             if in_use is None:
                 if note.status is TextStatus.GENERATING:
                     await self._save_failure(transaction, note, None, failure or "NoSpeechError")
             elif note.status is TextStatus.GENERATING:
                 await self._begin(transaction, note)
-            elif (
-                note.status is TextStatus.FAILED and note.transcript_id is None and await self._begin(transaction, note)
-            ):
+            elif _for_want_of_transcript(note) and await self._begin(transaction, note):
                 await self._notes.save(transaction, replace(note, status=TextStatus.GENERATING, failure=None))
 
     async def resume(self, transaction: Transaction, note: NoteVersion) -> None:
@@ -203,6 +208,10 @@ class NoteRecordService:
         if all(recording.failure in WITHOUT_WORDS for recording in recordings):
             raise NoSpeechError("No speech was heard in this encounter's recordings, so there is no note to write.")
         raise ConflictError("The recording could not be transcribed; the operator can retry it (osler jobs retry).")
+
+
+def _for_want_of_transcript(note: NoteVersion) -> bool:
+    return note.status is TextStatus.FAILED and note.transcript_id is None and note.failure != ERASED
 
 
 def _event(note: NoteVersion, actor: Actor, action: str, at: datetime) -> AuditEvent:

@@ -35,6 +35,7 @@ class ReleaseService:
 
     def __init__(
         self,
+        *,
         database: Database,
         releases: ReleaseRepository,
         organizations: OrganizationRepository,

@@ -14,7 +14,9 @@ from osler.speech.ports import TranscriptRepository
 class TranscriptService:
     """Reads stored transcripts; the pipeline writes them through it, in its own transactions."""
 
-    def __init__(self, database: Database, transcripts: TranscriptRepository, recordings: RecordingRepository) -> None:
+    def __init__(
+        self, *, database: Database, transcripts: TranscriptRepository, recordings: RecordingRepository
+    ) -> None:
         self._database = database
         self._transcripts = transcripts
         self._recordings = recordings

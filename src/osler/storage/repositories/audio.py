@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, insert, select, union, update
+from sqlalchemy import Row, Select, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment, SegmentStatus
@@ -13,7 +13,6 @@ from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
 from osler.storage.repositories.sealed import SealedRows, blob_columns
 from osler.storage.tables.audio import recordings, segments
-from osler.storage.tables.encounters import context_documents
 from osler.storage.tables.sealing import object_keys
 
 
@@ -154,15 +153,6 @@ class SqlRecordingRepository:
         """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""
         row = (await connection_of(transaction).execute(_segments().where(segments.c.blob_id == blob_id))).first()
         return None if row is None else _to_segment(row)
-
-    async def known_blobs(self, transaction: Transaction, blob_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of ``blob_ids`` that any row, in any room, refers to; the others are orphans of a crash."""
-        if not blob_ids:
-            return frozenset()
-        query = union(
-            *(select(t.c.blob_id).where(t.c.blob_id.in_(list(blob_ids))) for t in (segments, context_documents))
-        )
-        return frozenset((await connection_of(transaction).execute(query)).scalars())
 
     async def _one(self, transaction: Transaction, query: Select[Any]) -> AudioRecording:
         row = (await connection_of(transaction).execute(query)).one_or_none()

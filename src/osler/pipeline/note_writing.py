@@ -1,0 +1,107 @@
+"""The arrow from transcript to note."""
+
+import asyncio
+from collections.abc import Callable
+
+from osler.audit.model import SYSTEM, AuditEvent, Outcome
+from osler.audit.ports import AuditTrail
+from osler.encounters.model import EncounterState
+from osler.encounters.ports import EncounterRepository
+from osler.kernel.clock import Clock
+from osler.kernel.jobs import Job
+from osler.kernel.transactions import Database, Transaction
+from osler.notes.model import Note, NoteVersion, TextStatus, VoiceStyle
+from osler.notes.ports import NoteRepository
+from osler.notes.records import NoteRecordService
+from osler.notes.service import NoteService
+from osler.release.service import ReleaseService
+from osler.speech.model import Transcript, TranscriptVersion
+from osler.speech.ports import TranscriptRepository
+
+
+class NoteWriting:
+    """The step of the job WRITE_NOTE. Done again, it finds the note written and changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        encounters: EncounterRepository,
+        transcripts: TranscriptRepository,
+        notes: NoteRepository,
+        note_records: NoteRecordService,
+        release: ReleaseService,
+        load_writer: Callable[[], NoteService],
+        audit: AuditTrail,
+        clock: Clock,
+    ) -> None:
+        """``load_writer`` returns the note service, the same each time; it is called in a thread and may take long."""
+        self._database = database
+        self._encounters = encounters
+        self._transcripts = transcripts
+        self._notes = notes
+        self._note_records = note_records
+        self._release = release
+        self._load_writer = load_writer
+        self._audit = audit
+        self._clock = clock
+
+    async def write_note(self, job: Job) -> None:
+        """Write a note from the transcript in use. Raises NoClinicalContentError and what the writer raises."""
+        async with self._database.write() as transaction:
+            note = await self._task(transaction, job)
+            if note is None:
+                return
+            transcript = await self._transcripts.current(transaction, job.organization_id, note.encounter_id)
+            if note.status is TextStatus.FAILED:  # an operator has it done again
+                await self._note_records.resume(transaction, note)
+        written = await asyncio.to_thread(self._write, transcript, note)
+        async with self._database.write() as transaction:
+            note = await self._task(transaction, job)
+            if note is None:
+                return
+            latest = await self._transcripts.current(transaction, job.organization_id, note.encounter_id)
+            if transcript is not None and latest is None:
+                return  # what the note rests on was erased meanwhile
+            stale = latest is not None and (transcript is None or latest.id != transcript.id)
+            note = await self._note_records.complete(transaction, note, written, transcript, stale=stale)
+            await self._release.release_note(transaction, note)
+            await self._settle(transaction, note, Outcome.DONE, {})
+
+    async def failed(self, job: Job, code: str) -> None:
+        """Show that the note could not be written, with the error's code."""
+        async with self._database.write() as transaction:
+            note = await self._task(transaction, job)
+            if note is not None and note.status is TextStatus.GENERATING:
+                await self._note_records.fail(transaction, note, code)
+                await self._settle(transaction, note, Outcome.FAILED, {"failure": code})
+
+    async def _task(self, transaction: Transaction, job: Job) -> NoteVersion | None:
+        """Return the note that is to be written, with its encounter held; None if it is written, failed or erased."""
+        encounter = await self._encounters.lock(transaction, job.organization_id, job.subject["encounter"])
+        if encounter.state is EncounterState.ERASED:
+            return None
+        note = await self._notes.lock(transaction, job.organization_id, job.subject["note"])
+        # A failure is final for the attempt that failed; a retry by an operator is another attempt.
+        wanted = {TextStatus.GENERATING} if job.attempt == 1 else {TextStatus.GENERATING, TextStatus.FAILED}
+        return note if note.status in wanted else None
+
+    def _write(self, transcript: TranscriptVersion | None, note: NoteVersion) -> Note:
+        words = transcript.transcript if transcript else Transcript(turns=())
+        return self._load_writer().write(words, template=note.template, voice_style=VoiceStyle(note.voice_style))
+
+    async def _settle(
+        self, transaction: Transaction, note: NoteVersion, outcome: Outcome, detail: dict[str, str]
+    ) -> None:
+        encounter = await self._encounters.lock(transaction, note.organization_id, note.encounter_id)
+        await self._release.settle(transaction, encounter)
+        event = AuditEvent(
+            organization_id=note.organization_id,
+            actor=SYSTEM,
+            action="note.written",
+            at=self._clock.now(),
+            subject={"encounter": note.encounter_id, "note": note.id},
+            outcome=outcome,
+            detail=detail,
+        )
+        await self._audit.append(transaction, [event])

@@ -1,0 +1,142 @@
+"""Whose turn it is on the speech engines of this process: live segments go ahead of whole recordings."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from osler.audio.ports import Sound
+from osler.kernel.errors import EngineError
+from osler.speech.model import Transcript
+from osler.speech.service import SpeechService
+
+_STOPPED: Final = "Transcription was broken off as this process ends; it is done again from its start."
+
+
+class _BrokenOffError(BaseException):
+    """Ends the work of a thread from inside; no engine may take it for a failure of its own."""
+
+
+class LiveFirst:
+    """Lets one thread work at a time: among those that wait, live work first.
+
+    Whole recordings call ``give_way`` between two pieces of work (about 30 s of speech, a few seconds of computing):
+    while live work waits or goes on, they pause there. It holds within one process. Processes share the machine by
+    their number of jobs at once: a second worker's batch slows a live segment down, but never keeps it waiting.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._live = 0
+        self._busy = False
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Work ahead of all that is not live."""
+        with self._condition:
+            self._live += 1
+            self._condition.wait_for(lambda: not self._busy)
+            self._busy = True
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._live -= 1
+                self._busy = False
+                self._condition.notify_all()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Work when no live work waits."""
+        with self._condition:
+            self._take_batch()
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
+
+    def give_way(self) -> None:
+        """Inside ``batch``: let live work that waits go first."""
+        with self._condition:
+            if self._live:
+                self._busy = False
+                self._condition.notify_all()
+                self._take_batch()
+
+    def _take_batch(self) -> None:
+        self._condition.wait_for(lambda: not self._busy and not self._live)
+        self._busy = True
+
+
+class SpeechEngines:
+    """The speech service of this process: loaded when it is first needed, used by one recording at a time.
+
+    Work is done in threads. When the task that waits for it is cancelled, or after ``close``, the thread ends at its
+    next piece of work, within some seconds.
+    """
+
+    def __init__(self, load: Callable[[], SpeechService]) -> None:
+        """``load`` makes the service, and may take long: it is called once, in a thread."""
+        self._load = load
+        self._service: SpeechService | None = None
+        self._loading = threading.Lock()
+        # A whole recording keeps its turn over its pauses; only live work comes between.
+        self._recording = threading.Lock()
+        self._precedence = LiveFirst()
+        self._closed = threading.Event()
+
+    async def live(self, sound: Sound, language: str | None) -> Transcript:
+        """Transcribe a segment ahead of whole recordings. Raises what ``SpeechService.transcribe`` raises."""
+        return await self._in_thread(self._transcribe_live, sound, language)
+
+    async def batch(self, sound: Sound, language: str | None) -> Transcript:
+        """Transcribe a whole recording. Raises what ``SpeechService.transcribe`` raises."""
+        return await self._in_thread(self._transcribe_batch, sound, language)
+
+    def close(self) -> None:
+        """Break off what goes on: it fails with an EngineError that is retryable. Nothing can be begun any more."""
+        self._closed.set()
+
+    async def _in_thread(
+        self,
+        work: Callable[[Sound, str | None, threading.Event], Transcript],
+        sound: Sound,
+        language: str | None,
+    ) -> Transcript:
+        abandoned = threading.Event()
+        try:
+            return await asyncio.to_thread(work, sound, language, abandoned)
+        except _BrokenOffError:
+            raise EngineError(_STOPPED, retryable=True) from None
+        finally:
+            abandoned.set()
+
+    def _transcribe_live(self, sound: Sound, language: str | None, abandoned: threading.Event) -> Transcript:
+        speech = self._loaded()
+        with self._precedence.live():
+            self._go_on(abandoned)
+            return speech.transcribe(sound, language=language, progress=lambda *_: self._go_on(abandoned))
+
+    def _transcribe_batch(self, sound: Sound, language: str | None, abandoned: threading.Event) -> Transcript:
+        speech = self._loaded()
+        with self._recording, self._precedence.batch():
+            return speech.transcribe(sound, language=language, progress=partial(self._between, abandoned))
+
+    def _between(self, abandoned: threading.Event, what: str, done: float, total: float | None) -> None:
+        self._go_on(abandoned)
+        self._precedence.give_way()
+        self._go_on(abandoned)
+
+    def _go_on(self, abandoned: threading.Event) -> None:
+        if self._closed.is_set() or abandoned.is_set():
+            raise _BrokenOffError
+
+    def _loaded(self) -> SpeechService:
+        with self._loading:
+            if self._service is None:
+                self._service = self._load()
+            return self._service
