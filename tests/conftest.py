@@ -37,8 +37,7 @@ from pathlib import Path
 import pytest
 
 from osler.storage.database import SqlDatabase
-from osler.storage.database_url import SqliteLocation
-from osler.storage.migrations import all_metadata
+from osler.storage.migrations import migrate
 from tests.servers.postgresql import PostgresqlServer
 
 TEMPLATE = "osler_template"
@@ -56,10 +55,7 @@ def migrate_now(url: str) -> None:
     async def run() -> None:
         database = SqlDatabase(url)
         try:
-            if isinstance(database.location, SqliteLocation):
-                database.location.create()
-            async with database.write() as transaction:
-                await transaction.connection.run_sync(all_metadata().create_all)
+            await migrate(database)
             if database.is_sqlite:
                 await database.erase_traces()
         finally:

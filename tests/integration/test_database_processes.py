@@ -1,0 +1,75 @@
+"""Several real processes on one database: no update is lost, and nobody is told that the database is locked."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from osler_evals.lost_updates import count_up, counter, measure
+from sqlalchemy import insert, select
+
+from osler.storage.database import SqlDatabase
+
+pytestmark = pytest.mark.anyio
+
+CHILD = Path(__file__).parents[1] / "faults" / "database_child.py"
+
+
+async def test_two_processes_lose_none_of_their_updates(database_url: str) -> None:
+    outcome = await measure(database_url, processes=2, writes=400)
+    assert (outcome.lost, outcome.failed, outcome.found) == (0, 0, 800)
+
+
+async def test_readers_of_one_process_see_whole_states_while_another_writes(database_url: str) -> None:
+    """The child counts up two rows together; no reader may see them apart, or be refused."""
+    database = SqlDatabase(database_url)
+    try:
+        async with database.write() as transaction:
+            await transaction.connection.run_sync(counter.create)
+            await transaction.connection.execute(insert(counter), [{"id": 1, "count": 0}, {"id": 2, "count": 0}])
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(sys.executable, CHILD, "pairs", database_url, "150", stdout=pipe)
+        seen: set[int] = set()
+
+        async def look() -> None:
+            while child.returncode is None:
+                async with database.read() as transaction:
+                    first, second = [
+                        (
+                            await transaction.connection.execute(select(counter.c.count).where(counter.c.id == id))
+                        ).scalar_one()
+                        for id in (1, 2)
+                    ]
+                assert first == second
+                seen.add(first)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(look(), look(), look(), child.communicate())
+        assert child.returncode == 0
+        assert len(seen) > 20, "the readers hardly read while the other wrote"
+    finally:
+        await database.dispose()
+
+
+async def test_a_process_that_is_killed_in_a_transaction_leaves_nothing_and_frees_the_lock(database_url: str) -> None:
+    database = SqlDatabase(database_url)
+    try:
+        async with database.write() as transaction:
+            await transaction.connection.run_sync(counter.create)
+            await transaction.connection.execute(insert(counter).values(id=1, count=0))
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(sys.executable, CHILD, "hold", database_url, "0", stdout=pipe)
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"holding\n"
+        waiting = asyncio.create_task(count_up(database, 1))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        child.kill()
+        await child.communicate()
+        async with asyncio.timeout(10):
+            done, failed, _ = await waiting
+        assert (done, failed) == (1, 0)
+        async with database.read() as transaction:
+            assert (await transaction.connection.execute(select(counter.c.count))).scalar_one() == 1
+    finally:
+        await database.dispose()
