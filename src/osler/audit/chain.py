@@ -10,14 +10,13 @@ The seal of an entry is a further HMAC, of *n* and its ``mac``. It stands beside
 stored, as the chain's head. So nobody without the key can cut the chain and put a head that fits, while the first two
 parts tell a changed entry from one that stands in another place, and leave its innocent neighbours out of it.
 
-Truncation to 128 bits: RFC 2104, section 5. Canonical bytes: JSON with sorted keys and no white space, UTF-8.
+Truncation to 128 bits: RFC 2104, section 5. An event's canonical bytes: JSON with sorted keys, no white space, UTF-8.
 """
 
-import hmac
 import json
 from collections.abc import Sequence
 from datetime import UTC
-from typing import Any, Final
+from typing import Final
 
 from osler.audit.model import DEPLOYMENT, AuditEntry, AuditEvent, BrokenLink, ChainHead, Fault, Verification
 from osler.audit.ports import ChainKey
@@ -44,8 +43,7 @@ class ChainMacs:
     def content(self, event: AuditEvent) -> str:
         """Return the part that proves what the event says."""
         actor = event.actor
-        return self._mac(
-            "content",
+        parts = (
             self._organization_id,
             actor.kind.value,
             actor.id,
@@ -55,19 +53,20 @@ class ChainMacs:
             dict(event.subject),
             event.outcome.value,
             dict(event.detail),
-        )[:_SHORT]
+        )
+        return self._mac(f"content {_canonical(parts)}")[:_SHORT]
 
     def place(self, sequence: int, content: str) -> str:
         """Return the part that proves where the entry stands."""
-        return self._mac("place", sequence, content)[:_SHORT]
+        return self._mac(f"place {sequence} {content}")[:_SHORT]
 
     def link(self, sequence: int, content: str, previous: str) -> str:
         """Return the part that proves which entry it follows; ``previous`` is that one's seal."""
-        return self._mac("link", sequence, content, previous)
+        return self._mac(f"link {sequence} {content} {previous}")
 
     def seal(self, sequence: int, mac: str) -> str:
         """Return what the next entry follows, and what the head holds as long as this is the last one."""
-        return self._mac("seal", sequence, mac)
+        return self._mac(f"seal {sequence} {mac}")
 
     def entry(self, event: AuditEvent, after: ChainHead | None) -> tuple[AuditEntry, ChainHead]:
         """Return the entry of ``event`` after the last link ``after`` (None: the first), and the new last link."""
@@ -78,8 +77,8 @@ class ChainMacs:
         head = ChainHead(self._organization_id, sequence, self.seal(sequence, mac), event.at)
         return AuditEntry(sequence, event, mac), head
 
-    def _mac(self, *parts: Any) -> str:
-        return self._key.mac(self._organization_id, _canonical(parts).encode("utf-8", "surrogatepass"))
+    def _mac(self, text: str) -> str:
+        return self._key.mac(self._organization_id, text.encode("utf-8", "surrogatepass"))
 
 
 class ChainCheck:
@@ -120,7 +119,7 @@ class ChainCheck:
             self._name(after, Fault.CUT_OFF)
         elif head.sequence < self._last:
             self._name(head.sequence + 1, Fault.REWRITTEN)
-        elif not self._last_is_faulty and not _same(head.mac, self._seal or ""):
+        elif not self._last_is_faulty and head.mac != self._seal:
             self._name(after, Fault.CUT_OFF)
         if self._kept is not None and self._kept.sequence > self._last:
             self._name(after, Fault.CUT_OFF)
@@ -130,8 +129,8 @@ class ChainCheck:
     def _check(self, entry: AuditEntry) -> None:
         sequence = entry.sequence
         content, place, link = entry.mac[:_SHORT], entry.mac[_SHORT : 2 * _SHORT], entry.mac[2 * _SHORT :]
-        fits = _same(content, self._macs.content(entry.event))
-        in_place = _same(place, self._macs.place(sequence, content))
+        fits = content == self._macs.content(entry.event)
+        in_place = place == self._macs.place(sequence, content)
         if sequence < 1:  # a row that was slipped in before the chain: it is in no one's way
             self._name(sequence, Fault.REORDERED if fits else Fault.CHANGED)
             return
@@ -145,7 +144,7 @@ class ChainCheck:
             self._last_is_faulty = True
         else:
             self._end_forged()
-            follows = self._seal is None or _same(link, self._macs.link(sequence, content, self._seal))
+            follows = self._seal is None or link == self._macs.link(sequence, content, self._seal)
             # Where the entry before is at fault, what follows it cannot fit, and is not to blame.
             astray = not follows and not self._last_is_faulty
             self._last_is_faulty = not fits or not in_place or astray
@@ -157,7 +156,7 @@ class ChainCheck:
                 self._name(sequence, Fault.REWRITTEN)
         self._last = sequence
         self._seal = self._macs.seal(sequence, entry.mac)
-        if self._kept is not None and sequence == self._kept.sequence and not _same(self._seal, self._kept.mac):
+        if self._kept is not None and sequence == self._kept.sequence and self._seal != self._kept.mac:
             self._name(sequence, Fault.REWRITTEN)
 
     def _end_forged(self) -> None:
@@ -169,7 +168,3 @@ class ChainCheck:
     def _name(self, sequence: int, fault: Fault) -> None:
         if len(self._faults) < MOST_FAULTS:
             self._faults[BrokenLink(sequence, fault)] = None
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode())

@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
@@ -16,6 +17,8 @@ from osler.kernel.transactions import Database, Transaction
 
 PAGE: Final = 5000
 """Entries read at once while a chain is verified."""
+
+_NOT_STORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class AuditService:
@@ -151,5 +154,5 @@ def _check_storable(event: AuditEvent) -> None:
     for text in texts:
         if not isinstance(text, str):
             raise InvalidFieldError("event", "Subject and detail of an audit event hold texts only.")
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        if _NOT_STORABLE.search(text):
             raise InvalidFieldError("event", "An audit event holds a character that cannot be stored.")

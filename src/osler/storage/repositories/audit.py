@@ -156,28 +156,28 @@ def _columns(entry: AuditEntry) -> dict[str, Any]:
 
 def _entry(row: Row[Any]) -> AuditEntry:
     """Read a row. Raises ValueError or TypeError for one that was not written by :func:`_columns`."""
-    subject, detail = _texts(row.subject), _texts(row.detail)
-    # The column is a copy, for its index: an entry whose copy was changed is not the entry that was written.
-    if row.encounter_id != subject.get("encounter"):
-        raise ValueError("the encounter of an audit entry stands in it twice, and differs")
-    if not all(isinstance(text, str) for text in (row.actor_id, row.origin, row.action, row.mac)):
-        raise TypeError("an audit entry holds something other than text")
-    event = AuditEvent(
-        organization_id=row.organization_id,
-        actor=Actor(ActorKind(row.actor_kind), row.actor_id, row.origin),
-        action=row.action,
-        at=row.at,
-        subject=subject,
-        outcome=Outcome(row.outcome),
-        detail=detail,
+    # By position, in the order of the table's columns: a chain is read whole when it is verified.
+    organization_id, sequence, at, kind, actor_id, origin, action, outcome, encounter_id, subject, detail, mac = tuple(
+        row
     )
-    return AuditEntry(row.sequence, event, row.mac)
+    _check_texts(subject)
+    _check_texts(detail)
+    # The column is a copy, for its index: an entry whose copy was changed is not the entry that was written.
+    if encounter_id != subject.get("encounter"):
+        raise ValueError("the encounter of an audit entry stands in it twice, and differs")
+    for text in (actor_id, origin, action, mac):
+        if not isinstance(text, str):
+            raise TypeError("an audit entry holds something other than text")
+    actor = Actor(ActorKind(kind), actor_id, origin)
+    return AuditEntry(sequence, AuditEvent(organization_id, actor, action, at, subject, Outcome(outcome), detail), mac)
 
 
-def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+def _check_texts(value: Any) -> None:
+    if not isinstance(value, dict):
         raise TypeError("an audit entry holds something other than texts by name")
-    return value
+    for text in value.values():
+        if not isinstance(text, str):
+            raise TypeError("an audit entry holds something other than texts by name")
 
 
 def _unreadable(organization_id: str, sequence: int, mac: str) -> AuditEntry:

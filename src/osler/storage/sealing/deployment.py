@@ -68,7 +68,7 @@ class DeploymentSecret:
 
     def chain_mac(self, organization_id: str, data: bytes) -> str:
         """Return HMAC-SHA256 (hexadecimal) of ``data`` under the organization's key of the audit chain."""
-        return hmac.new(self._derive("audit chain", organization_id), data, "sha256").hexdigest()
+        return hmac.digest(self._derive("audit chain", organization_id), data, "sha256").hex()
 
 
 class DerivedChainKey:
