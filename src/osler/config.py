@@ -73,9 +73,6 @@ class Settings(BaseSettings):
     digest_key_command: SecretStr | None = None
     """``OSLER_DIGEST_KEY_COMMAND``: a command that prints it."""
 
-    test_keys: bool = False
-    """``OSLER_TEST_KEYS``: accept API keys made with ``--test``: for test environments only."""
-
     # The server and its work
 
     public_url: str = "http://127.0.0.1:8765"
@@ -90,11 +87,8 @@ class Settings(BaseSettings):
     speech_model: str = "base"
     """``OSLER_SPEECH_MODEL``: the Whisper model of the server (``base``, ``tiny.en``, ``small``, ...)."""
 
-    live_workers: int = Field(default=1, ge=1, le=64)
-    """``OSLER_LIVE_WORKERS``: segments of running visits that one process transcribes at once."""
-
-    transcribe_workers: int = Field(default=1, ge=1, le=64)
-    """``OSLER_TRANSCRIBE_WORKERS``: whole recordings that one process transcribes at once."""
+    language: str = Field(default="en", pattern=r"^([a-z]{2,3}|auto)$")
+    """``OSLER_LANGUAGE``: ISO 639-1 code of what is spoken where an encounter does not say; ``auto`` detects it."""
 
     note_workers: int = Field(default=1, ge=1, le=64)
     """``OSLER_NOTE_WORKERS``: notes that one process writes at once."""

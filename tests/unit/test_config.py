@@ -67,7 +67,8 @@ def test_what_may_hold_a_secret_never_shows_itself(name: str, monkeypatch: pytes
         "OSLER_EXECUTOR_ID",
         "OSLER_PUBLIC_URL",
         "OSLER_MAX_UPLOAD_MB",
-        "OSLER_LIVE_WORKERS",
+        "OSLER_NOTE_WORKERS",
+        "OSLER_LANGUAGE",
     ],
 )
 def test_a_wrong_value_is_refused_and_not_repeated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,93 +1,370 @@
 """The core of a deployment, opened: adapters, and the services that stand on them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from osler.bootstrap.places import master_key_source, object_store, read_settings
+from osler.bootstrap.engines import missing_weights, note_service, speech_service
+from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
 
 if TYPE_CHECKING:
+    from osler.access.service import AccessService
+    from osler.audio.playback import PlaybackService
+    from osler.audio.service import AudioService
+    from osler.audit.service import AuditService
     from osler.config import Settings
+    from osler.encounters.erasure import ErasureService
+    from osler.encounters.profiles import PatientProfileService
+    from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
-    from osler.pipeline.ports import WorkflowEngine
+    from osler.notes.records import NoteRecordService
+    from osler.notes.service import NoteService
+    from osler.pipeline.housekeeping import Housekeeping
+    from osler.pipeline.ports import Workflow, WorkflowEngine
+    from osler.pipeline.precedence import SpeechEngines
+    from osler.pipeline.service import JobService
+    from osler.release.service import ReleaseService
+    from osler.speech.records import TranscriptService
+    from osler.speech.service import SpeechService
+    from osler.storage.blobs.objects import ObjectStore
     from osler.storage.blobs.vault import SealedBlobVault
     from osler.storage.database import SqlDatabase
+    from osler.storage.erasure_ledger import StoredErasureLedger
+    from osler.storage.repositories.jobs import SqlJobRepository
     from osler.storage.sealing.deployment import DeploymentSecret
     from osler.storage.sealing.keys import KeyRing
+
+EngineKind = Literal["dbos", "inline"]
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """An open deployment: its services, and the adapters that doors ask about their health."""
+    """An open deployment: its services for doors, and the adapters that operators' commands and health checks need."""
+
+    settings: "Settings"
+    executes: bool
+    """Whether this process runs jobs."""
+    clock: "Clock"
+    database: "SqlDatabase"
+    keyring: "KeyRing"
+    secret: "DeploymentSecret"
+    objects: "ObjectStore"
+    vault: "SealedBlobVault"
+    ledger: "StoredErasureLedger"
+    engine: "WorkflowEngine"
+    access: "AccessService"
+    audit: "AuditService"
+    encounters: "EncounterService"
+    profiles: "PatientProfileService"
+    erasure: "ErasureService"
+    audio: "AudioService"
+    playback: "PlaybackService"
+    transcripts: "TranscriptService"
+    notes: "NoteRecordService"
+    release: "ReleaseService"
+    jobs: "JobService"
+    housekeeping: "Housekeeping"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The largest body of a request."""
+        return self.settings.max_upload_mb * 1_000_000
+
+    def missing_weights(self) -> Sequence[str]:
+        """Return the names of the models that jobs need and the store does not have whole."""
+        return missing_weights(self.settings)
+
+
+@asynccontextmanager
+async def open_core(
+    settings: "Settings | None" = None,
+    *,
+    execute: bool = False,
+    apply_ledger: bool = False,
+    engine: EngineKind = "dbos",
+    speech: "Callable[[], SpeechService] | None" = None,
+    notes: "Callable[[], NoteService] | None" = None,
+) -> AsyncIterator[Core]:
+    """Open the deployment that the settings name; with ``execute`` also run its jobs in this process.
+
+    ``apply_ledger`` first erases again what a restored database brought back: for processes that serve or execute.
+    ``speech`` and ``notes`` make other engines than the settings name; they are called when the first job needs them.
+    Nothing is written before the version of the database and the master key are known to be right.
+
+    Raises OlderDatabaseError where ``osler init`` is to be run, NewerDatabaseError, MasterKeyError, BackupError (a
+    restore was cut off), DatabaseUnavailableError, BlobsUnavailableError, ExecutorTakenError.
+    """
+    from osler.kernel.clock import SystemClock
+    from osler.storage.database import SqlDatabase
+
+    settings = settings or read_settings()
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        database = SqlDatabase(settings.database_url)
+        stack.push_async_callback(database.dispose)
+        parts = await _parts(settings, database, clock, engine)
+        parts = replace(parts, executes=execute)
+        core, workflows, speech_engines = _services(
+            parts,
+            speech or (lambda: speech_service(settings.speech_model, settings)),
+            notes or note_service,
+        )
+        if apply_ledger:
+            await core.erasure.apply_ledger()
+        core.audit.start()
+        stack.push_async_callback(core.audit.stop)
+        stack.push_async_callback(core.access.stop)
+        await core.engine.start(workflows, execute=execute)
+        stack.push_async_callback(core.engine.stop)
+        stack.callback(speech_engines.close)
+        yield core
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The adapters."""
 
     settings: "Settings"
     clock: "Clock"
     database: "SqlDatabase"
     keyring: "KeyRing"
     secret: "DeploymentSecret"
+    objects: "ObjectStore"
     vault: "SealedBlobVault"
+    ledger: "StoredErasureLedger"
+    jobs: "SqlJobRepository"
     engine: "WorkflowEngine"
+    executes: bool = False
 
 
-@asynccontextmanager
-async def open_core(
-    settings: "Settings | None" = None, *, execute: bool = False, engine: Literal["dbos", "inline"] = "dbos"
-) -> AsyncIterator[Core]:
-    """Open the deployment that the settings name; with ``execute`` also run its jobs in this process.
-
-    Nothing is written before the version of the database and the master key are known to be right. Raises
-    OlderDatabaseError where ``osler init`` is to be run, NewerDatabaseError, MasterKeyError, DatabaseUnavailableError,
-    BlobsUnavailableError, ExecutorTakenError.
-    """
-    from osler.kernel.clock import SystemClock
+async def _parts(settings: "Settings", database: "SqlDatabase", clock: "Clock", engine: EngineKind) -> _Parts:
     from osler.storage.blobs.vault import SealedBlobVault
-    from osler.storage.database import SqlDatabase
+    from osler.storage.erasure_ledger import StoredErasureLedger
     from osler.storage.migrations import check_version
+    from osler.storage.repositories.jobs import SqlJobRepository
     from osler.storage.repositories.secrets import deployment_secret
     from osler.storage.sealing.keys import KeyRing
     from osler.storage.sealing.sources import load_key
 
-    settings = settings or read_settings()
-    clock = SystemClock()
-    database = SqlDatabase(settings.database_url)
-    try:
-        await check_version(database)
-        keyring = KeyRing(load_key(master_key_source(settings)))
-        secret = await deployment_secret(database, keyring)
-        vault = SealedBlobVault(
-            object_store(settings),
-            keyring,
-            secret,
-            sealed=settings.sealed,
-            public_url=settings.public_url,
+    await check_version(database)
+    keyring = KeyRing(load_key(master_key_source(settings)))
+    secret = await deployment_secret(database, keyring)
+    objects = object_store(settings)
+    jobs = SqlJobRepository()
+    return _Parts(
+        settings=settings,
+        clock=clock,
+        database=database,
+        keyring=keyring,
+        secret=secret,
+        objects=objects,
+        vault=SealedBlobVault(
+            objects, keyring, secret, sealed=settings.sealed, public_url=settings.public_url, clock=clock
+        ),
+        ledger=StoredErasureLedger(ledger_store(settings), secret),
+        jobs=jobs,
+        engine=_workflow_engine(settings, database, jobs, clock, engine),
+    )
+
+
+def _services(
+    parts: _Parts, load_speech: "Callable[[], SpeechService]", load_notes: "Callable[[], NoteService]"
+) -> "tuple[Core, tuple[Workflow, ...], SpeechEngines]":
+    """Put the services on the adapters, from left to right through the house."""
+    from osler.access.service import AccessService
+    from osler.audio.playback import PlaybackService
+    from osler.audio.service import AudioService
+    from osler.audit.service import AuditService
+    from osler.encounters.erasure import ErasureService
+    from osler.encounters.profiles import PatientProfileService
+    from osler.encounters.service import EncounterService
+    from osler.notes.records import NoteRecordService
+    from osler.pipeline.housekeeping import Housekeeping
+    from osler.pipeline.note_writing import NoteWriting
+    from osler.pipeline.precedence import SpeechEngines
+    from osler.pipeline.service import JobService
+    from osler.pipeline.transcription import Transcription
+    from osler.pipeline.workflows import workflows
+    from osler.release.service import ReleaseService
+    from osler.speech.records import TranscriptService
+    from osler.storage.repositories.access import (
+        SqlApiKeyRepository,
+        SqlOrganizationRepository,
+        SqlSigningKeyRepository,
+        SqlUserRepository,
+    )
+    from osler.storage.repositories.audio import SqlRecordingRepository
+    from osler.storage.repositories.audit import SqlAuditRepository
+    from osler.storage.repositories.encounters import SqlEncounterRepository
+    from osler.storage.repositories.erasure import SqlEncounterEraser
+    from osler.storage.repositories.jobs import SqlExecutorRepository
+    from osler.storage.repositories.notes import SqlDocumentRepository, SqlNoteRepository
+    from osler.storage.repositories.profiles import SqlPatientProfileRepository
+    from osler.storage.repositories.release import SqlReleaseRepository
+    from osler.storage.repositories.sealed import SealedRows
+    from osler.storage.repositories.speech import SqlTranscriptRepository
+    from osler.storage.sealing.deployment import DerivedChainKey
+    from osler.storage.sealing.digest import HmacKeyDigest
+    from osler.workflows.lease import ExecutorLease
+
+    settings, database, clock, secret = parts.settings, parts.database, parts.clock, parts.secret
+    rows = SealedRows(parts.keyring, clock)
+    organization_rows = SqlOrganizationRepository()
+    user_rows = SqlUserRepository(rows, secret)
+    encounter_rows = SqlEncounterRepository(rows, secret)
+    profile_rows = SqlPatientProfileRepository(rows, secret, clock)
+    recording_rows = SqlRecordingRepository(rows)
+    transcript_rows = SqlTranscriptRepository(rows)
+    note_rows = SqlNoteRepository(rows)
+
+    audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(secret))
+    access = AccessService(
+        database=database,
+        clock=clock,
+        organizations=organization_rows,
+        users=user_rows,
+        keys=SqlApiKeyRepository(),
+        signing_keys=SqlSigningKeyRepository(rows),
+        digest=HmacKeyDigest(digest_key_source(settings)),
+        audit=audit,
+    )
+    encounters = EncounterService(
+        database=database,
+        clock=clock,
+        encounters=encounter_rows,
+        profiles=profile_rows,
+        organizations=organization_rows,
+        users=user_rows,
+        audit=audit,
+    )
+    profiles = PatientProfileService(
+        database=database,
+        clock=clock,
+        profiles=profile_rows,
+        encounters=encounter_rows,
+        organizations=organization_rows,
+        users=user_rows,
+        audit=audit,
+    )
+    erasure = ErasureService(
+        database=database,
+        clock=clock,
+        encounters=encounter_rows,
+        eraser=SqlEncounterEraser(database, rows, clock),
+        organizations=organization_rows,
+        ledger=parts.ledger,
+        vault=parts.vault,
+        inventory=parts.vault,
+        audit=audit,
+    )
+    audio = AudioService(
+        database=database,
+        recordings=recording_rows,
+        encounters=encounter_rows,
+        gate=encounters,
+        vault=parts.vault,
+        queue=parts.engine,
+        audit=audit,
+        clock=clock,
+        max_bytes=settings.max_upload_mb * 1_000_000,
+    )
+    transcripts = TranscriptService(database=database, transcripts=transcript_rows, recordings=recording_rows)
+    notes = NoteRecordService(
+        database=database,
+        notes=note_rows,
+        encounters=encounter_rows,
+        recordings=recording_rows,
+        transcripts=transcript_rows,
+        hearing=transcripts,
+        queue=parts.engine,
+        audit=audit,
+        clock=clock,
+    )
+    release = ReleaseService(
+        database=database,
+        releases=SqlReleaseRepository(),
+        organizations=organization_rows,
+        encounters=encounter_rows,
+        transcripts=transcript_rows,
+        hearing=transcripts,
+        notes=note_rows,
+        documents=SqlDocumentRepository(rows),
+        audit=audit,
+        clock=clock,
+    )
+    speech_engines = SpeechEngines(load_speech)
+    jobs = workflows(
+        transcription=Transcription(
+            database=database,
+            encounters=encounter_rows,
+            recordings=recording_rows,
+            transcripts=transcripts,
+            notes=notes,
+            release=release,
+            vault=parts.vault,
+            speech=speech_engines,
+            audit=audit,
             clock=clock,
-        )
-        workflow_engine = _workflow_engine(settings, database, clock, engine)
-        await workflow_engine.start((), execute=execute)
-        try:
-            yield Core(
-                settings=settings,
-                clock=clock,
-                database=database,
-                keyring=keyring,
-                secret=secret,
-                vault=vault,
-                engine=workflow_engine,
-            )
-        finally:
-            await workflow_engine.stop()
-    finally:
-        await database.dispose()
+            default_language=None if settings.language == "auto" else settings.language,
+        ),
+        note_writing=NoteWriting(
+            database=database,
+            encounters=encounter_rows,
+            transcripts=transcript_rows,
+            notes=note_rows,
+            note_records=notes,
+            release=release,
+            load_writer=load_notes,
+            audit=audit,
+            clock=clock,
+        ),
+        erasure=erasure,
+    )
+    core = Core(
+        settings=settings,
+        executes=parts.executes,
+        clock=clock,
+        database=database,
+        keyring=parts.keyring,
+        secret=secret,
+        objects=parts.objects,
+        vault=parts.vault,
+        ledger=parts.ledger,
+        engine=parts.engine,
+        access=access,
+        audit=audit,
+        encounters=encounters,
+        profiles=profiles,
+        erasure=erasure,
+        audio=audio,
+        playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),
+        transcripts=transcripts,
+        notes=notes,
+        release=release,
+        jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),
+        housekeeping=Housekeeping(
+            erasure=erasure, lease=ExecutorLease(database, SqlExecutorRepository(clock), "housekeeping"), clock=clock
+        ),
+    )
+    return core, _with_concurrency(settings, jobs), speech_engines
+
+
+def _with_concurrency(settings: "Settings", jobs: "tuple[Workflow, ...]") -> "tuple[Workflow, ...]":
+    from osler.kernel.jobs import JobKind
+
+    return tuple(
+        replace(workflow, concurrency=settings.note_workers) if workflow.kind is JobKind.WRITE_NOTE else workflow
+        for workflow in jobs
+    )
 
 
 def _workflow_engine(
-    settings: "Settings", database: "SqlDatabase", clock: "Clock", kind: Literal["dbos", "inline"]
+    settings: "Settings", database: "SqlDatabase", jobs: "SqlJobRepository", clock: "Clock", kind: EngineKind
 ) -> "WorkflowEngine":
     from osler.storage.database_url import SqliteLocation
-    from osler.storage.repositories.jobs import SqlExecutorRepository, SqlJobRepository
+    from osler.storage.repositories.jobs import SqlExecutorRepository
 
-    jobs = SqlJobRepository()
     if kind == "inline":
         from osler.workflows.inline import InlineEngine
 
@@ -95,12 +372,11 @@ def _workflow_engine(
     from osler.workflows.dbos_engine import DbosEngine
 
     location = database.location
-    url = f"sqlite:///{location.path}" if isinstance(location, SqliteLocation) else location.dsn
     return DbosEngine(
         database,
         jobs,
         SqlExecutorRepository(clock),
         clock,
-        system_database_url=url,
+        system_database_url=f"sqlite:///{location.path}" if isinstance(location, SqliteLocation) else location.dsn,
         executor_id=settings.executor_id,
     )

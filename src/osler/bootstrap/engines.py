@@ -55,3 +55,15 @@ def note_service() -> "NoteService":
     from osler.notes.service import NoteService
 
     return NoteService(GroundedNoteWriter())
+
+
+def missing_weights(settings: "Settings") -> tuple[str, ...]:
+    """Return the names of the models that a server's jobs need and that the store does not have whole; reads no bytes.
+
+    Raises UnknownNameError for a speech model that the lock file does not name.
+    """
+    from osler.weights.model import State
+
+    store = weights_store(settings)
+    needed = (f"whisper-{settings.speech_model}", "ge2e")
+    return tuple(name for name in needed if store.state(name) not in (State.PRESENT, State.UNVERIFIED))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from osler.bootstrap.places import digest_key_source, master_key_source, object_store, read_settings
+from osler.bootstrap.places import blobs_folder, digest_key_source, master_key_source, object_store, read_settings
 
 if TYPE_CHECKING:
     from osler.config import Settings
@@ -58,7 +58,8 @@ async def initialise(settings: "Settings | None" = None) -> Initialised:
             made.append("database" if wrapped is None else "database of this version")
         await migrate(database)
         await deployment_secret(database, keyring)
-        if "://" not in settings.blobs_place and not Path(settings.blobs_place).expanduser().is_dir():
+        folder = blobs_folder(settings)
+        if folder is not None and not folder.is_dir():
             made.append("blobs")
         await object_store(settings, create=True).check()
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, insert, select, update
+from sqlalchemy import Row, Select, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment, SegmentStatus
@@ -153,6 +153,13 @@ class SqlRecordingRepository:
         """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""
         row = (await connection_of(transaction).execute(_segments().where(segments.c.blob_id == blob_id))).first()
         return None if row is None else _to_segment(row)
+
+    async def transcribed_seconds(self, transaction: Transaction) -> float:
+        """Return how many seconds of audio have a final transcript, of all organizations together."""
+        query = select(func.coalesce(func.sum(recordings.c.duration), 0.0)).where(
+            recordings.c.state == RecordingState.COMPLETE.value
+        )
+        return float((await connection_of(transaction).execute(query)).scalar_one())
 
     async def _one(self, transaction: Transaction, query: Select[Any]) -> AudioRecording:
         row = (await connection_of(transaction).execute(query)).one_or_none()

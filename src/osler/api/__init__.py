@@ -1,0 +1,1 @@
+"""HTTP: the app, its health and metrics, and recordings by signed URL."""

@@ -1,0 +1,25 @@
+"""The HTTP app: what is served, in which order, and what stands around it."""
+
+from fastapi import FastAPI
+
+from osler import __version__
+from osler.api.errors import handle_errors
+from osler.api.health import health_routes
+from osler.api.media import media_routes
+from osler.api.metrics import Metrics, metrics_routes
+from osler.api.requests import Requests
+from osler.api.services import Services
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the app on an opened core. It opens and closes nothing itself."""
+    # No pages of documentation here: those of a framework load scripts from elsewhere.
+    app = FastAPI(title="Osler", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False  # a redirect would repeat the query, signature included
+    metrics = Metrics()
+    handle_errors(app)
+    app.include_router(health_routes(services))
+    app.include_router(metrics_routes(services, metrics))
+    app.include_router(media_routes(services))
+    app.add_middleware(Requests, metrics=metrics, max_upload_bytes=services.max_upload_bytes)
+    return app
