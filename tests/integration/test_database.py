@@ -175,8 +175,15 @@ async def test_what_is_cancelled_in_a_block_is_rolled_back_and_leaves_the_databa
 async def test_a_request_cancelled_at_any_moment_leaves_all_or_nothing(stored: SqlDatabase) -> None:
     """The row and its double are written together; whenever the cancellation comes, they stand or fall together."""
 
+    called: set[int] = set()
+
     async def write(n: int) -> None:
+        async def call() -> None:
+            await asyncio.sleep(0)
+            called.add(n)
+
         async with stored.write() as transaction:
+            transaction.after_commit(call)
             await transaction.connection.execute(insert(things).values(id=n, name=f"first {n}", count=n))
             await transaction.connection.execute(insert(things).values(id=-n, name=f"second {n}", count=n))
 
@@ -193,6 +200,7 @@ async def test_a_request_cancelled_at_any_moment_leaves_all_or_nothing(stored: S
     async with stored.read() as transaction:
         found = set((await transaction.connection.execute(select(things.c.id).where(things.c.id != 1))).scalars())
     assert found == {-id for id in found}
+    assert called == {id for id in found if id > 0}, "what was committed is told, whenever the cancellation came"
     assert completed * 2 <= len(found) and cancelled > 5
     with anyio.fail_after(5):
         await set_count(stored, 6)

@@ -50,11 +50,18 @@ class SqlTransaction:
     def after_commit(self, call: Callable[[], Awaitable[None]]) -> None:
         """Have ``call`` awaited once the transaction is durable; never if it rolls back.
 
-        If it fails, its error's class is logged and nothing else happens: what is committed stays committed.
+        It runs to its end even if the task is cancelled, so it must be short: wake someone, start something. If it
+        fails, its error's class is logged and nothing else happens: what is committed stays committed.
         """
         self._calls.append(call)
 
-    async def _run_calls(self) -> None:
+    async def _commit(self) -> None:
+        try:
+            await self.connection.commit()
+        except BaseException:
+            await _roll_back(self.connection)
+            raise
+        await self.connection.close()
         for call in self._calls:
             try:
                 await call()
@@ -130,17 +137,17 @@ class SqlDatabase:
                 yield transaction
         finally:
             self._writing.discard(task)
-        await _to_its_end(transaction._run_calls())
 
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine, *, writes: bool) -> AsyncIterator[SqlTransaction]:
         connection = await self._connect(engine)
+        transaction = SqlTransaction(connection, writes=writes)
         try:
-            yield SqlTransaction(connection, writes=writes)
+            yield transaction
         except BaseException:
             await _to_its_end(_roll_back(connection))
             raise
-        await _to_its_end(_commit(connection) if writes else _roll_back(connection))
+        await _to_its_end(transaction._commit() if writes else _roll_back(connection))
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
         """Return a connection in a transaction that has begun."""
@@ -315,15 +322,6 @@ async def begin(connection: AsyncConnection) -> None:
         except DatabaseLockedError:
             if loop.time() >= end:
                 raise
-
-
-async def _commit(connection: AsyncConnection) -> None:
-    try:
-        await connection.commit()
-    except BaseException:
-        await _roll_back(connection)
-        raise
-    await connection.close()
 
 
 async def _roll_back(connection: AsyncConnection) -> None:
