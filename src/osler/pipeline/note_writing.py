@@ -65,8 +65,9 @@ class NoteWriting:
                 return  # what the note rests on was erased meanwhile
             stale = latest is not None and (transcript is None or latest.id != transcript.id)
             note = await self._note_records.complete(transaction, note, written, transcript, stale=stale)
+            await self._settle(transaction, note)
             await self._release.release_note(transaction, note)
-            await self._settle(transaction, note, Outcome.DONE, {})
+            await self._trace(transaction, note, Outcome.DONE, {})
 
     async def failed(self, job: Job, code: str) -> None:
         """Show that the note could not be written, with the error's code."""
@@ -74,7 +75,8 @@ class NoteWriting:
             note = await self._task(transaction, job)
             if note is not None and note.status is TextStatus.GENERATING:
                 await self._note_records.fail(transaction, note, code)
-                await self._settle(transaction, note, Outcome.FAILED, {"failure": code})
+                await self._settle(transaction, note)
+                await self._trace(transaction, note, Outcome.FAILED, {"failure": code})
 
     async def _task(self, transaction: Transaction, job: Job) -> NoteVersion | None:
         """Return the note that is to be written, with its encounter held; None if it is written, failed or erased."""
@@ -90,11 +92,13 @@ class NoteWriting:
         words = transcript.transcript if transcript else Transcript(turns=())
         return self._load_writer().write(words, template=note.template, voice_style=VoiceStyle(note.voice_style))
 
-    async def _settle(
-        self, transaction: Transaction, note: NoteVersion, outcome: Outcome, detail: dict[str, str]
-    ) -> None:
+    async def _settle(self, transaction: Transaction, note: NoteVersion) -> None:
         encounter = await self._encounters.lock(transaction, note.organization_id, note.encounter_id)
         await self._release.settle(transaction, encounter)
+
+    async def _trace(
+        self, transaction: Transaction, note: NoteVersion, outcome: Outcome, detail: dict[str, str]
+    ) -> None:
         event = AuditEvent(
             organization_id=note.organization_id,
             actor=SYSTEM,

@@ -161,11 +161,13 @@ class Transcription:
                 SegmentStatus.READY,
                 seconds=sound.lengths.get(segment.id),
             )
+        version = None
         if heard is not None:
             transcript_id = derived_id("transcript", job.id)
             version = await self._transcripts.store(transaction, recording, transcript_id, heard, now)
-            await self._release.release_transcript(transaction, version)
         await self._settle(transaction, task.encounter, failure)
+        if version is not None:
+            await self._release.release_transcript(transaction, version)
         await self._trace(transaction, task, "recording.transcribed", Outcome.DONE, {"failure": failure or ""})
 
     async def _settle(self, transaction: Transaction, encounter: Encounter, failure: str | None) -> None:
