@@ -111,7 +111,7 @@ class ObjectAbsent:
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
-    """Some lines of the erasure ledger, oldest first."""
+    """Some entries of the erasure ledger."""
 
     erasures: tuple[Erasure, ...]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from sqlalchemy import JSON, Select, Table, Text, cast, select, type_coerce
+from sqlalchemy import JSON, Select, Table, Text, cast, literal, select, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from osler import __version__
@@ -144,9 +144,15 @@ class _Writing:
                 self._references.add(blob_id)
                 spool.write(blob_id + "\n")
 
-        result = await connection.stream(_all_of(connection, table), execution_options={"yield_per": ROWS_AT_ONCE})
-        async for partition in result.partitions():
-            await asyncio.to_thread(write, partition)
+        # By pages of the primary key: drivers that stream a result hold a cursor, or the whole of it.
+        key = tuple_(*table.primary_key.columns)
+        places = [list(table.columns).index(column) for column in table.primary_key.columns]
+        query = _all_of(connection, table).order_by(*table.primary_key.columns).limit(ROWS_AT_ONCE)
+        page = query
+        while found := (await connection.execute(page)).all():
+            await asyncio.to_thread(write, found)
+            last = [literal(found[-1][place], table.columns[place].type) for place in places]
+            page = query.where(key > tuple_(*last))
 
     async def _objects(self, spool: IO[str]) -> None:
         total = spool.tell()

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, column, delete, inspect, literal, select, tab
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from osler.encounters.ports import ErasureLedger
 from osler.kernel.blobs import ObjectKey
 from osler.kernel.errors import BackupError, CorruptedError, MasterKeyError
 from osler.kernel.progress import Progress, silent
@@ -27,10 +28,10 @@ from osler.storage.backup.contents import (
     pieces,
     sql_type,
 )
-from osler.storage.backup.create import Deployment
 from osler.storage.backup.verify import Report, verify
+from osler.storage.blobs.objects import ObjectStore
 from osler.storage.blobs.vault import _name as object_name
-from osler.storage.database import connection_of
+from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.database_url import SqliteLocation
 from osler.storage.migrations import current_revision, migrate, migrate_to
 from osler.storage.repositories.secrets import NAME, RESTORING, finish_restoring, restoring
@@ -43,6 +44,22 @@ Item = TypeVar("Item")
 
 WORKFLOW_TABLES: Final = ("workflow_status",)
 """Tables of the workflow engine that say what was done. Jobs of a backup would be taken for done by what they hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a backup is brought. The deployment's secret comes with it, so what needs it is made on the way.
+
+    ``apply_ledger`` erases again what the ledger names, and returns how many erasures it applied. ``digest_key`` names
+    the digest key that is configured.
+    """
+
+    database: SqlDatabase
+    objects: ObjectStore
+    ring: KeyRing
+    open_ledger: Callable[[DeploymentSecret], ErasureLedger]
+    apply_ledger: Callable[[DeploymentSecret], Awaitable[int]]
+    digest_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,56 +76,47 @@ class Restored:
     """False: the API keys were made with another digest key, and open no door until that one is put back."""
 
 
-async def restore_backup(
-    deployment: Deployment,
-    path: Path,
-    *,
-    apply_ledger: Callable[[DeploymentSecret], Awaitable[int]],
-    progress: Progress = silent,
-) -> Restored:
+async def restore_backup(target: Target, path: Path, *, progress: Progress = silent) -> Restored:
     """Bring a backup into a deployment whose database holds nothing, and erase again what was erased since.
 
     In this order, so that it can be cut off at any instant and begun again with the same file: read the whole file;
-    refuse a target that holds anything; write the objects and the erasures that the target's ledger lacks; load all
+    refuse a target that holds anything; write the objects, and the erasures that the target's ledger lacks; load all
     rows in one transaction, with the deployment's secret under a name by which no process finds it; migrate to the
-    newest tables; apply the ledger (``apply_ledger``, which returns how many erasures it applied); give the secret its
-    name. Cut off before the rows are there, the target is still empty, and a second restore starts over; after, it
-    goes on from there. Until then no server can open the data.
+    newest tables; apply the ledger; give the secret its name. Cut off before the rows are there, the target is still
+    empty, and a second restore starts over; after, it goes on from there. Until then no server can open the data.
 
     Keys that a former master key wrapped are wrapped by the current one on the way.
 
     Raises UnreadableFileError; BackupError for a damaged file or a target that is not empty; MasterKeyError;
     NewerDatabaseError; DatabaseUnavailableError, BlobsUnavailableError, StorageFullError.
     """
-    ring = deployment.ring
+    ring = target.ring
     report = await asyncio.to_thread(verify, path, ring, progress)
-    if report.objects_sealed_by_bucket and not deployment.objects.seals_by_itself:
+    if report.objects_sealed_by_bucket and not target.objects.seals_by_itself:
         raise BackupError(
             "the backup holds recordings that a bucket sealed, and here they would lie open: restore into such a bucket"
         )
+    secret = DeploymentSecret.open(ring, report.secret)
     missing = 0
-    continued = await _begun(deployment, report)
+    continued = await _begun(target, report)
     if not continued:
-        await migrate_to(deployment.database, report.head.revision, check=_refuse_unless_empty)
-        missing = await _objects_and_erasures(deployment, path, progress)
-        await _rows(deployment, path, report.id, progress)
-    await migrate(deployment.database)
-    async with deployment.database.read() as transaction:
-        unfinished = await restoring(transaction)
-    assert unfinished is not None
-    erased = await apply_ledger(DeploymentSecret.open(ring, unfinished[1]))
-    async with deployment.database.write() as transaction:
+        await migrate_to(target.database, report.head.revision, check=_refuse_unless_empty)
+        missing = await _objects_and_erasures(target, path, target.open_ledger(secret), progress)
+        await _rows(target, path, report.id, progress)
+    await migrate(target.database)
+    erased = await target.apply_ledger(secret)
+    async with target.database.write() as transaction:
         await finish_restoring(transaction, report.id)
-    fits = report.head.digest_key in (None, deployment.digest_key)
+    fits = report.head.digest_key in (None, target.digest_key)
     return Restored(report, erased_again=erased, continued=continued, objects_missing=missing, digest_key_fits=fits)
 
 
-async def _begun(deployment: Deployment, report: Report) -> bool:
+async def _begun(target: Target, report: Report) -> bool:
     """Say whether the rows of this very backup are there already. Raises BackupError if those of another are."""
-    location = deployment.database.location
+    location = target.database.location
     if isinstance(location, SqliteLocation) and not location.path.exists():
         return False
-    async with deployment.database.read() as transaction:
+    async with target.database.read() as transaction:
         if not await connection_of(transaction).run_sync(current_revision):
             return False
         unfinished = await restoring(transaction)
@@ -140,21 +148,21 @@ def _refuse_unless_empty(connection: Connection) -> None:
             )
 
 
-async def _objects_and_erasures(deployment: Deployment, path: Path, progress: Progress) -> int:
+async def _objects_and_erasures(target: Target, path: Path, ledger: ErasureLedger, progress: Progress) -> int:
     """Return how many of the objects that the backup only lists are not in the blob store."""
-    known = set(await deployment.ledger.ids())
+    known = set(await ledger.ids())
     done = missing = 0
-    async with _reading(path, deployment.ring) as read:
+    async with _reading(path, target.ring) as read:
         async for piece in read:
             match piece:
                 case ObjectBegin():
-                    await deployment.objects.put(object_name(piece.id), _object(read))
+                    await target.objects.put(object_name(piece.id), _object(read))
                 case ObjectAbsent(blob_id, Absence.LISTED):
-                    missing += not await _is_there(deployment, blob_id)
+                    missing += not await _is_there(target, blob_id)
                 case Erasures():
                     for erasure in piece.erasures:
                         if erasure.id not in known:
-                            await deployment.ledger.append(erasure)
+                            await ledger.append(erasure)
                             known.add(erasure.id)
                 case _:
                     continue
@@ -163,9 +171,9 @@ async def _objects_and_erasures(deployment: Deployment, path: Path, progress: Pr
     return missing
 
 
-async def _is_there(deployment: Deployment, blob_id: str) -> bool:
+async def _is_there(target: Target, blob_id: str) -> bool:
     try:
-        await deployment.objects.get(object_name(blob_id), 0, 1)
+        await target.objects.get(object_name(blob_id), 0, 1)
     except CorruptedError:
         return False
     return True
@@ -180,9 +188,9 @@ async def _object(read: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
                 return
 
 
-async def _rows(deployment: Deployment, path: Path, backup_id: str, progress: Progress) -> None:
+async def _rows(target: Target, path: Path, backup_id: str, progress: Progress) -> None:
     """Load all rows in one transaction; they come first in a backup, and what follows is not read again."""
-    async with _reading(path, deployment.ring) as read, deployment.database.write() as transaction:
+    async with _reading(path, target.ring) as read, target.database.write() as transaction:
         connection = connection_of(transaction)
         await connection.run_sync(_refuse_unless_empty)
         # The secret that osler init made has sealed nothing.
@@ -191,7 +199,7 @@ async def _rows(deployment: Deployment, path: Path, backup_id: str, progress: Pr
         async for piece in read:
             match piece:
                 case Rows():
-                    loaded += await _load(connection, piece, deployment.ring, backup_id)
+                    loaded += await _load(connection, piece, target.ring, backup_id)
                     progress("writing rows", loaded, None)
                 case ObjectBegin() | Erasures():
                     return
@@ -202,8 +210,8 @@ async def _load(connection: AsyncConnection, rows: Rows, ring: KeyRing, backup_i
         lambda: [_under_current_key(rows.table, row, ring, backup_id) for row in rows.values()]
     )
     if values:
-        target = table(rows.table, *(column(each.name, sql_type(each.kind)) for each in rows.columns))
-        await connection.execute(sql_insert(target), values)
+        into = table(rows.table, *(column(each.name, sql_type(each.kind)) for each in rows.columns))
+        await connection.execute(sql_insert(into), values)
     return len(values)
 
 

@@ -11,6 +11,8 @@ from osler.kernel.progress import Progress, silent
 from osler.storage.backup.archive import DAMAGED, ArchiveReader
 from osler.storage.backup.contents import Absence, Counts, Head, ObjectBegin, ObjectData, Rows, pieces
 from osler.storage.blobs.vault import _PLAIN as PLAIN
+from osler.storage.repositories.secrets import NAME
+from osler.storage.sealing.deployment import DeploymentSecret
 from osler.storage.sealing.keys import KeyRing
 from osler.storage.tables.sealing import deployment_secrets, object_keys
 
@@ -25,6 +27,8 @@ class Report:
     """Bytes of the file."""
     head: Head
     counts: Counts
+    secret: ObjectKey
+    """The deployment's secret, wrapped."""
     unreadable_keys: int = 0
     objects_sealed_by_bucket: int = 0
     """Objects that Osler did not seal: outside of such a bucket they are readable."""
@@ -70,6 +74,7 @@ def verify(path: Path, ring: KeyRing, progress: Progress = silent) -> Report:
         counts: Counts | None = None
         unreadable = 0
         masters: set[str] = set()
+        secret: ObjectKey | None = None
         done = open_objects = 0
         for piece in pieces(archive):
             match piece:
@@ -80,11 +85,13 @@ def verify(path: Path, ring: KeyRing, progress: Progress = silent) -> Report:
                 case ObjectData():
                     done += len(piece.data)
                     progress("checking", done, archive.size)
+                case Rows(deployment_secrets.name):
+                    secret = _secret(piece, ring) or secret
                 case Rows():
                     unreadable += _check_rows(piece, ring, masters)
                 case Counts():
                     counts = piece
-        if head is None or counts is None:
+        if head is None or counts is None or secret is None:
             raise BackupError(DAMAGED)
         progress("checking", archive.size, archive.size)
         return Report(
@@ -93,22 +100,28 @@ def verify(path: Path, ring: KeyRing, progress: Progress = silent) -> Report:
             size=path.stat().st_size,
             head=head,
             counts=counts,
+            secret=secret,
             unreadable_keys=unreadable,
             objects_sealed_by_bucket=open_objects,
             masters=masters,
         )
 
 
-def _check_rows(rows: Rows, ring: KeyRing, masters: set[str]) -> int:
-    """Read every value; open every wrapped key. Return how many cannot be opened.
+def _secret(rows: Rows, ring: KeyRing) -> ObjectKey | None:
+    """Return the deployment's secret. Raises MasterKeyError if it does not open: without it nothing works."""
+    for row in rows.values():
+        if row["name"] == NAME:
+            secret = ObjectKey(row["key_id"], row["wrapped"], row["master"])
+            DeploymentSecret.open(ring, secret)
+            return secret
+    return None
 
-    Raises MasterKeyError if it is the deployment's secret, without which nothing works.
-    """
+
+def _check_rows(rows: Rows, ring: KeyRing, masters: set[str]) -> int:
+    """Read every value; open every wrapped key. Return how many cannot be opened."""
     unreadable = 0
     for row in rows.values():
-        if rows.table == deployment_secrets.name:
-            ring.open_key(ObjectKey(row["key_id"], row["wrapped"], row["master"]))
-        elif rows.table == object_keys.name and row["wrapped"] is not None:
+        if rows.table == object_keys.name and row["wrapped"] is not None:
             masters.add(row["master"])
             try:
                 ring.open_key(ObjectKey(row["id"], row["wrapped"], row["master"]))

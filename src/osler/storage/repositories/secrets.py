@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import Insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from osler.kernel.blobs import ObjectKey
 from osler.kernel.errors import BackupError, CorruptedError
 from osler.kernel.transactions import Transaction
 from osler.storage.database import SqlDatabase, connection_of
+from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.sealing.deployment import DeploymentSecret
 from osler.storage.sealing.keys import KeyRing
 from osler.storage.tables.access import organizations
@@ -59,11 +59,8 @@ async def _create(connection: AsyncConnection, ring: KeyRing) -> ObjectKey:
                 "the database holds data, but its secret is gone: restore it from a backup (osler restore)"
             )
     wrapped, _ = DeploymentSecret.create(ring)
-    await connection.execute(
-        _insert_unless_there(connection).values(
-            name=NAME, key_id=wrapped.id, wrapped=wrapped.wrapped, master=wrapped.master
-        )
-    )
+    values = {"name": NAME, "key_id": wrapped.id, "wrapped": wrapped.wrapped, "master": wrapped.master}
+    await insert_unless_there(connection, deployment_secrets, values)
     # On PostgreSQL another process may have been first since we looked; then its row is the one.
     row = (await connection.execute(select(deployment_secrets).where(deployment_secrets.c.name == NAME))).one()
     return ObjectKey(row.key_id, row.wrapped, row.master)
@@ -83,9 +80,3 @@ async def finish_restoring(transaction: Transaction, backup_id: str) -> None:
     await connection_of(transaction).execute(
         update(deployment_secrets).where(deployment_secrets.c.name == RESTORING + backup_id).values(name=NAME)
     )
-
-
-def _insert_unless_there(connection: AsyncConnection) -> Insert:
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(deployment_secrets).on_conflict_do_nothing()
-    return sqlite.insert(deployment_secrets).on_conflict_do_nothing()
