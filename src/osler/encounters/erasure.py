@@ -9,6 +9,7 @@ at the next start.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from osler.access.ports import OrganizationRepository
@@ -37,6 +38,9 @@ from osler.kernel.transactions import Database
 
 BATCH: Final = 100
 """Encounters that a policy reads at once, and erasures whose blobs and traces are removed together."""
+
+BLOBS_AT_ONCE: Final = 1000
+"""Objects that are compared with the rows at once."""
 
 MARGIN: Final = timedelta(minutes=1)
 """An erasure that is applied again spares what is newer than it by more than this: longer than its phases lie apart."""
@@ -151,17 +155,27 @@ class ErasureService:
     async def sweep_orphan_blobs(self, older_than: timedelta = ORPHANS_AFTER) -> int:
         """Remove objects that no row refers to and that were stored longer ago than that; returns how many.
 
-        They are what a crash between storing an object and writing its row leaves, or between erasing and deleting.
+        They are what a crash between storing an object and writing its row leaves. Raises BlobsUnavailableError,
+        DatabaseUnavailableError.
         """
-        count = 0
-        async for blob_ids in self._inventory.ids(stored_before=self._clock.now() - older_than):
-            async with self._database.read() as transaction:
-                known = await self._eraser.known_blobs(transaction, blob_ids)
-            orphans = [blob_id for blob_id in blob_ids if blob_id not in known]
-            if orphans:
-                await self._vault.delete(orphans)
-                count += len(orphans)
-        return count
+        before = self._clock.now() - older_than
+        count = await self._inventory.remove_unfinished(before)
+        batch: list[str] = []
+        async for blob_id in self._inventory.list(before):
+            batch.append(blob_id)
+            if len(batch) == BLOBS_AT_ONCE:
+                count += await self._remove_orphans(batch)
+                batch = []
+        return count + await self._remove_orphans(batch)
+
+    async def _remove_orphans(self, blob_ids: Sequence[str]) -> int:
+        if not blob_ids:
+            return 0
+        async with self._database.read() as transaction:
+            known = await self._eraser.known_blobs(transaction, blob_ids)
+        orphans = [blob_id for blob_id in blob_ids if blob_id not in known]
+        await self._vault.delete(orphans)
+        return len(orphans)
 
     async def _old(self, organization_id: str, created_before: datetime) -> Sequence[Encounter]:
         async with self._database.read() as transaction:

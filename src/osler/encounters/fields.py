@@ -31,7 +31,7 @@ MAX_SECONDS: Final = 2**31 - 1
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/+ -]{1,64}")
 """Languages, modes, statuses, providers. They are not sealed, so they hold no free text."""
 
-_ID: Final = re.compile(r"[0-9a-f]{1,64}")
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def read_fields(readers: Mapping[str, Reader], values: Mapping[str, Any]) -> dict[str, Any]:

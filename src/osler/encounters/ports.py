@@ -200,8 +200,12 @@ class ErasureLedger(Protocol):
 
 
 class BlobInventory(Protocol):
-    """Lists what is in the blob store."""
+    """Lists what is in the blob store. All methods raise BlobsUnavailableError."""
 
-    def ids(self, *, stored_before: datetime) -> AsyncIterator[Sequence[str]]:
-        """Yield the ids of the objects stored before that time, many at once. Raises BlobsUnavailableError."""
+    def list(self, older_than: datetime) -> AsyncIterator[str]:
+        """Yield the ids of objects last written before ``older_than``, in no order."""
+        ...
+
+    async def remove_unfinished(self, older_than: datetime) -> int:
+        """Remove what uploads that broke off before ``older_than`` left behind; return how many."""
         ...
