@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from osler.config import Settings
     from osler.kernel.blobs import ObjectKey
     from osler.storage.database import SqlDatabase
-    from osler.storage.sealing.sources import SecretSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,8 @@ class Initialised:
 
     data: Path
     database: Literal["sqlite", "postgresql"]
-    master_key: "SecretSource"
+    master_key_from: Literal["file", "environment", "command"]
+    master_key_file: Path | None
     made: tuple[str, ...]
     """``data folder``, ``master key``, ``digest key``, ``database`` (or ``database of this version``), ``blobs``; empty
     if all stood."""
@@ -65,7 +65,13 @@ async def initialise(settings: "Settings | None" = None) -> Initialised:
     finally:
         await database.dispose()
     kind: Literal["sqlite", "postgresql"] = "sqlite" if database.is_sqlite else "postgresql"
-    return Initialised(settings.data_path, kind, master, tuple(made))
+    return Initialised(
+        data=settings.data_path,
+        database=kind,
+        master_key_from="command" if settings.master_key_command else "environment" if settings.master_key else "file",
+        master_key_file=None if settings.master_key or settings.master_key_command else settings.master_key_path,
+        made=tuple(made),
+    )
 
 
 async def is_new(settings: "Settings") -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from osler import __version__
-from osler.cli import demo, eval, exits, models, note, transcribe
+from osler.cli import demo, eval, exits, init, jobs, models, note, serve, transcribe, worker
 from osler.cli.output import warn
 from osler.kernel.errors import OslerError
 
@@ -27,6 +27,10 @@ app = typer.Typer(
 app.command("transcribe")(transcribe.transcribe)
 app.command("note")(note.note)
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(eval.app, name="eval")
 

@@ -1,0 +1,90 @@
+"""A process that runs until it is told to stop: signals, its threads, and an end within bounded time."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+THREADS: Final = 32
+"""Threads for what would block the event loop: sealing, decoding, engines, files."""
+
+PATIENCE: Final = 3.0
+"""Seconds that threads have to end once everything is closed."""
+
+_PREFIX: Final = "osler-thread"
+
+
+class Stop:
+    """Tells that the process is to stop. The first signal asks it to, a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._calls: list[Callable[[], None]] = []
+
+    def on_request(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called when the stop is requested; now, if it was before."""
+        if self._event.is_set():
+            call()
+        else:
+            self._calls.append(call)
+
+    async def wait(self) -> None:
+        """Return when the stop is requested."""
+        await self._event.wait()
+
+    def request(self, number: signal.Signals) -> None:
+        """Begin to stop."""
+        import structlog
+
+        if self._event.is_set():
+            structlog.get_logger().warning("a second signal: ending at once", signal=number)
+            _end_now(1)
+        structlog.get_logger().info("stopping", signal=number)
+        self._event.set()
+        for call in self._calls:
+            call()
+
+
+def run_until_stopped(work: Callable[[Stop], Awaitable[None]]) -> None:
+    """Run ``work``, which is to return soon after the stop was requested, and end the threads that it used.
+
+    A thread inside an engine cannot be interrupted. If one still computes when all is closed, the process ends without
+    it: its job was handed over, and another process does it from its start.
+    """
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix=_PREFIX)
+
+    async def supervised() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(threads)
+        stop = Stop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop.request, number)
+        await work(stop)
+        threads.shutdown(wait=False, cancel_futures=True)
+        if not await _ended():
+            _end_now(0)
+
+    asyncio.run(supervised())
+
+
+async def _ended() -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while any(thread.name.startswith(_PREFIX) for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+def _end_now(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)
