@@ -240,3 +240,17 @@ async def test_the_error_of_a_full_disk_is_its_own_kind() -> None:
     assert isinstance(translated(OSError(28, "No space left on device"), "written"), StorageFullError)
     assert isinstance(translated(OSError(122, "Disk quota exceeded"), "written"), StorageFullError)
     assert not isinstance(translated(OSError(5, "Input/output error"), "written"), StorageFullError)
+
+
+def test_the_measurement_of_speed_says_what_it_measured(tmp_path: Path) -> None:
+    """The figures themselves depend on the machine and are not judged here."""
+    report = tmp_path / "speed.json"
+    words = [sys.executable, "-m", "osler_evals.blob_speed", "--mb", "20", "--rounds", "2", "--json", str(report)]
+    done = subprocess.run([*words, "--folder", str(tmp_path)], capture_output=True, text=True, check=False)
+    found = json.loads(report.read_text())
+    assert done.returncode == (0 if found["reached"] else 1), done.stderr
+    assert found["mb"] == 20
+    for name in ("write", "read", "read_as_file", "disk_write_unsealed"):
+        assert len(found[name]) == 2 and all(speed > 1 for speed in found[name])
+    assert 0 < found["rss_growth_first_upload"] <= found["rss_growth_all_rounds"]
+    assert list(tmp_path.iterdir()) == [report]

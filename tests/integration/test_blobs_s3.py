@@ -21,7 +21,7 @@ from osler.storage.blobs.s3 import S3Objects, S3Settings
 from osler.storage.blobs.vault import SealedBlobVault, SealedBy
 from osler.storage.sealing.deployment import DeploymentSecret
 from osler.storage.sealing.keys import DataKey, KeyRing, MasterKey
-from tests.servers.swift import SwiftServer
+from tests.servers.swift import SwiftServer, running_swift
 
 pytestmark = pytest.mark.anyio
 
@@ -289,3 +289,28 @@ def test_settings_that_cannot_be_used_are_refused_at_once() -> None:
 def test_secrets_do_not_show(tmp_path: Path) -> None:
     shown = repr(S3Settings("bucket", access_key_id="id", secret_access_key="hush", session_token="quiet"))
     assert "hush" not in shown and "quiet" not in shown
+
+
+@pytest.mark.services
+async def test_a_server_that_dies_in_the_middle_of_an_upload_or_a_read(tmp_path: Path) -> None:
+    with running_swift(tmp_path) as swift:
+        swift.make_bucket("bucket")
+        vault = vault_on(settings_of(swift, "bucket"))
+        blob = await vault.store("org", pieces(os.urandom(9 * MEBIBYTE), MEBIBYTE))
+        reading = vault.stream(blob)
+        assert await anext(reading)
+
+        async def until_it_dies() -> AsyncIterator[bytes]:
+            for count in range(40):
+                if count == 15:
+                    for process in swift.processes:
+                        process.kill()
+                yield bytes(MEBIBYTE)
+
+        start = time.monotonic()
+        with pytest.raises(BlobsUnavailableError):
+            await vault.store("org", until_it_dies())
+        with pytest.raises(BlobsUnavailableError):
+            await collect(reading)
+        assert time.monotonic() - start < 20, "about ten seconds each"
+    assert all(process.returncode is not None for process in swift.processes), "nothing is left running"

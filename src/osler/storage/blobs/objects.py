@@ -142,7 +142,7 @@ class _Given:
     """What the caller gives to be written. Remembers his errors, so that they are not taken for those of the store."""
 
     def __init__(self, head: list[bytes], rest: AsyncIterator[bytes]) -> None:
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._head = head
         self._rest = rest
 
@@ -153,6 +153,6 @@ class _Given:
         try:
             async for chunk in self._rest:
                 yield chunk
-        except BaseException as error:
+        except Exception as error:  # not GeneratorExit: then it is obstore that gave up
             self.failure = error
             raise
