@@ -23,6 +23,7 @@ A test of anything that keeps data is asynchronous and runs once per database::
 - ``empty_database_url``: as ``database_url``, but nothing has been migrated.
 - ``postgresql_server``: the server itself, shared by the session. A test that stops a server starts one of its own
   (``tests.servers.postgresql.PostgresqlServer``).
+- ``swift``: a real object store with an S3 interface, shared by the session (``services``); make a bucket per test.
 
 A repository gets its SQLAlchemy connection by ``connection_of(transaction)`` from ``osler.storage.database``.
 """
@@ -39,6 +40,7 @@ import pytest
 from osler.storage.database import SqlDatabase
 from osler.storage.migrations import migrate
 from tests.servers.postgresql import PostgresqlServer
+from tests.servers.swift import swift  # noqa: F401  (a fixture)
 
 TEMPLATE = "osler_template"
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]
