@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
 RING = KeyRing(MasterKey(os.urandom(32)))
 SECRET = DeploymentSecret(DataKey(os.urandom(32)))
 MEBIBYTE = 1024 * 1024
+MEDIA_TYPE = "audio/ogg; codecs=opus"
 KINDS: tuple[SealedBy, ...] = ("osler", "bucket")
 CONTENT = os.urandom(100_000)
 
@@ -76,7 +77,7 @@ def altered(url: str, **changes: str) -> str:
 
 async def presigned(vault: SealedBlobVault, lifetime: timedelta) -> tuple[StoredBlob, str]:
     blob = await vault.store("org", pieces(CONTENT))
-    return blob, await vault.signed_url(blob, media_type="audio/ogg", expires_at=datetime.now(UTC) + lifetime)
+    return blob, await vault.signed_url(blob, media_type=MEDIA_TYPE, expires_at=datetime.now(UTC) + lifetime)
 
 
 # Presigned URLs
@@ -87,7 +88,8 @@ async def test_a_presigned_url_serves_the_bytes_and_ranges_of_them(swift: SwiftS
     _, url = await presigned(vault_on(settings_of(swift, bucket), "bucket"), timedelta(minutes=5))
     assert url.startswith(f"{swift.endpoint}/{bucket}/")
     assert swift.secret_access_key not in url
-    assert get(url).content == CONTENT
+    whole = get(url)
+    assert (whole.content, whole.headers["content-type"]) == (CONTENT, MEDIA_TYPE)
     part = get(url, Range="bytes=100-199")
     assert (part.status_code, part.content) == (206, CONTENT[100:200])
 
@@ -104,6 +106,7 @@ async def test_a_presigned_url_with_anything_changed_is_refused_by_the_server(sw
     for changed in (
         altered(url, **{"X-Amz-Signature": flipped}),
         altered(url, **{"X-Amz-Expires": "86400"}),
+        altered(url, **{"response-content-type": "text/html"}),
         url.replace(f"{blob.id[1:3]}/{blob.id}", f"{other.id[1:3]}/{other.id}"),
     ):
         assert changed != url

@@ -62,7 +62,7 @@ class LocalObjects(ObstoreObjects):
         await self.delete(left)
         return len(left)
 
-    async def presign(self, name: str, lifetime: timedelta) -> str | None:
+    async def presign(self, name: str, lifetime: timedelta, media_type: str) -> str | None:
         """Return None: a folder has no URLs."""
         return None
 

@@ -62,7 +62,7 @@ class ObjectStore(Protocol):
         """Remove what uploads that broke off before ``older_than`` left behind; return how many."""
         ...
 
-    async def presign(self, name: str, lifetime: timedelta) -> str | None:
+    async def presign(self, name: str, lifetime: timedelta, media_type: str) -> str | None:
         """Return a URL by which anybody can read the object for a while; None if the place cannot make one."""
         ...
 

@@ -1,11 +1,13 @@
 """Objects in a bucket of S3 or of a server that speaks its language."""
 
+import hashlib
+import hmac
 import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import obstore
 from obstore.store import S3Store
@@ -94,6 +96,7 @@ class S3Objects(ObstoreObjects):
             raise InvalidFieldError("blobs", _UNUSABLE) from None
         super().__init__(store)
         self._bucket = store
+        self._secret = settings.secret_access_key if settings.access_key_id else None
         self.seals_by_itself = address.scheme == "https" or _is_loopback(address.hostname)
 
     async def delete(self, names: Sequence[str]) -> None:
@@ -120,14 +123,19 @@ class S3Objects(ObstoreObjects):
         """Return 0: the parts of uploads that broke off are the bucket's to remove, by a lifecycle rule."""
         return 0
 
-    async def presign(self, name: str, lifetime: timedelta) -> str | None:
-        """Return a presigned URL. Raises InvalidFieldError for more than seven days."""
+    async def presign(self, name: str, lifetime: timedelta, media_type: str) -> str | None:
+        """Return a presigned URL. Raises InvalidFieldError for more than seven days.
+
+        It answers with ``media_type`` if the settings hold the secret key; with keys from elsewhere (an instance's
+        role), which only obstore knows, with the type that the bucket stored.
+        """
         if lifetime > LONGEST_PRESIGNED:
             raise InvalidFieldError("expires_at", "A presigned URL lives seven days at most; ask for less.")
         try:
-            return await obstore.sign_async(self._bucket, "GET", name, lifetime)
+            url = await obstore.sign_async(self._bucket, "GET", name, lifetime)
         except FAILURES as error:
             raise translated(error, "read") from None
+        return with_media_type(url, media_type, self._secret) if self._secret else url
 
     async def check(self) -> None:
         """List a little: this fails for a missing bucket, where reading a missing object would look the same."""
@@ -136,6 +144,27 @@ class S3Objects(ObstoreObjects):
                 break
         except FAILURES as error:
             raise translated(error, "read") from None
+
+
+def with_media_type(url: str, media_type: str, secret: str) -> str:
+    """Return a presigned URL, signed again with the wish that the answer have ``media_type``.
+
+    AWS Signature Version 4 in query parameters: docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
+    obstore signs no parameters of its caller's.
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query)) | {"response-content-type": media_type}
+    del query["X-Amz-Signature"]
+    wanted = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
+    request = "\n".join(("GET", parts.path, wanted, f"host:{parts.netloc}", "", "host", "UNSIGNED-PAYLOAD"))
+    scope = query["X-Amz-Credential"].split("/")[-4:]  # day, region, service, "aws4_request"
+    key = f"AWS4{secret}".encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    to_sign = "\n".join(("AWS4-HMAC-SHA256", query["X-Amz-Date"], "/".join(scope), digest))
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    return urlunsplit(parts._replace(query=f"{wanted}&X-Amz-Signature={signature}"))
 
 
 def _is_loopback(host: str | None) -> bool:

@@ -112,8 +112,8 @@ class SealedBlobVault:
     async def signed_url(self, blob: StoredBlob, *, media_type: str, expires_at: datetime) -> str:
         """Return a URL that serves the plain bytes without a header until ``expires_at``.
 
-        It is presigned by the bucket for an object that the bucket seals, and then answers with the media type that the
-        bucket knows, ``application/octet-stream``; otherwise it is Osler's own, checked by :meth:`verify_media_url`.
+        It is a presigned URL of the bucket for an object that the bucket seals; otherwise it is Osler's own, checked by
+        :meth:`verify_media_url`.
         Raises InvalidFieldError if ``expires_at`` is past, or further away than a bucket allows (seven days).
         """
         self._key_of(blob)
@@ -121,7 +121,7 @@ class SealedBlobVault:
         if lifetime < timedelta(seconds=1):
             raise InvalidFieldError("expires_at", "A signed URL must expire in the future.")
         if blob.key is None:
-            presigned = await self._store.presign(_name(blob.id), lifetime)
+            presigned = await self._store.presign(_name(blob.id), lifetime, media_type)
             if presigned is not None:
                 return presigned
         return self._urls.url(blob.id, media_type=media_type, expires_at=expires_at)
