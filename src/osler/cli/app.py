@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from osler import __version__
-from osler.cli import demo, eval, exits, init, jobs, models, note, serve, transcribe, worker
+from osler.cli import audit, demo, eval, exits, init, jobs, key, models, note, org, serve, transcribe, user, worker
 from osler.cli.output import warn
 from osler.kernel.errors import OslerError
 
@@ -30,6 +30,10 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.add_typer(org.app, name="org")
+app.add_typer(user.app, name="user")
+app.add_typer(key.app, name="key")
+app.add_typer(audit.app, name="audit")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(eval.app, name="eval")
