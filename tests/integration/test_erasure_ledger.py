@@ -13,10 +13,17 @@ from sqlalchemy import select
 
 from osler.encounters.model import EncounterState, Erasure, ErasureReason, ErasureScope
 from osler.kernel.errors import BlobsUnavailableError, CorruptedError, DatabaseUnavailableError
+from osler.kernel.ids import new_id
+from osler.storage.blobs.s3 import S3Objects, S3Settings
+from osler.storage.blobs.vault import SealedBlobVault
 from osler.storage.database import SqlDatabase
 from osler.storage.database_url import SqliteLocation
+from osler.storage.erasure_ledger import StoredErasureLedger
+from osler.storage.sealing.deployment import DeploymentSecret
+from osler.storage.sealing.keys import KeyRing, MasterKey
 from osler.storage.tables.erasures import erasures
-from tests.encounters_lab import DOCTOR, MARKER, EncountersLab, FullEncounter, HandClock
+from tests.encounters_lab import DOCTOR, MARKER, NOON, EncountersLab, FullEncounter, HandClock
+from tests.servers.swift import SwiftServer
 
 pytestmark = pytest.mark.anyio
 MASTER = b"0123456789abcdef0123456789abcdef"
@@ -318,3 +325,30 @@ class TestLedger:
         assert await started.encounters.get(spared.encounter.organization_id, spared.encounter.id) == spared.encounter
         forged.unlink()
         assert await started.erasure.apply_ledger() == 0
+
+
+@pytest.mark.services
+async def test_the_ledger_stands_in_a_bucket_beside_the_blobs(swift: SwiftServer) -> None:
+    bucket = f"erasures-{new_id()}"
+    swift.make_bucket(bucket)
+    settings = S3Settings(
+        bucket,
+        endpoint=swift.endpoint,
+        region=swift.region,
+        access_key_id=swift.access_key_id,
+        secret_access_key=swift.secret_access_key,
+    )
+    ring = KeyRing(MasterKey(MASTER))
+    _, secret = DeploymentSecret.create(ring)
+    ledger = StoredErasureLedger(S3Objects(replace(settings, prefix="erasures")), secret)
+    erasure = Erasure(
+        new_id(), "organization", "encounter", ErasureScope.EVERYTHING, ErasureReason.COMMAND, NOON, ("a", "b")
+    )
+    await ledger.append(erasure)
+    assert await ledger.ids() == [erasure.id]
+    assert await ledger.get(erasure.id) == erasure
+    vault = SealedBlobVault(S3Objects(settings), ring, secret)
+    assert [blob_id async for blob_id in vault.list(NOON + timedelta(days=36500))] == []
+    _, other = DeploymentSecret.create(ring)
+    with pytest.raises(CorruptedError):
+        await StoredErasureLedger(S3Objects(replace(settings, prefix="erasures")), other).get(erasure.id)
