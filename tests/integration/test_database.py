@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from osler.kernel.errors import DatabaseUnavailableError
 from osler.storage.database import SqlDatabase, connection_of
+from tests.servers.postgresql import PostgresqlServer
 
 pytestmark = pytest.mark.anyio
 
@@ -259,5 +260,35 @@ async def test_a_database_that_is_not_there_is_unavailable(empty_database_url: s
         with pytest.raises(DatabaseUnavailableError):
             async with database.write():
                 pass
+    finally:
+        await database.dispose()
+
+
+async def test_every_connection_of_sqlite_keeps_what_was_acknowledged_and_overwrites_what_was_deleted(
+    sqlite_url: str,
+) -> None:
+    database = SqlDatabase(sqlite_url)
+    promised = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1, "temp_store": 2}
+    try:
+        async with database.write() as writing, database.read() as first, database.read() as second:
+            for transaction in (writing, first, second):
+                for pragma, value in promised.items():
+                    found = (await transaction.connection.execute(text(f"PRAGMA {pragma}"))).scalar_one()
+                    assert found == value, pragma
+    finally:
+        await database.dispose()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("wrong", ["nothing_of_this_name", "postgres?sslmode=perhaps", "postgres?no_such_setting=1"])
+async def test_a_url_that_leads_nowhere_is_said_without_showing_it(
+    postgresql_server: PostgresqlServer, wrong: str
+) -> None:
+    name, _, options = wrong.partition("?")
+    database = SqlDatabase(f"{postgresql_server.url(name)}&{options}".rstrip("&"))
+    try:
+        with pytest.raises(DatabaseUnavailableError, match="URL") as error:
+            await database.check()
+        assert str(postgresql_server.folder) not in str(error.value)
     finally:
         await database.dispose()

@@ -15,7 +15,7 @@ from osler.storage.database_url import PostgresqlLocation, SqliteLocation, read_
     [
         ("sqlite:////var/lib/osler/osler.db", "/var/lib/osler/osler.db"),
         ("sqlite+aiosqlite:////var/lib/osler.db", "/var/lib/osler.db"),
-        ("SQLite:////a%20folder/osler.db", "/a folder/osler.db"),
+        ("SQLite:////a 50% folder/osler.db", "/a 50% folder/osler.db"),
         ("sqlite:///data/osler.db", str(Path("data/osler.db").absolute())),
         ("sqlite:///~/osler.db", str(Path("~/osler.db").expanduser())),
     ],
@@ -35,6 +35,20 @@ def test_a_postgresql_url_goes_to_the_driver_as_it_was_written(scheme: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ("//o:p%40ss@db/osler?connect_timeout=5&sslmode=require&keepalives=1", "//o:p%40ss@db/osler?sslmode=require"),
+        ("///osler?host=/run/postgresql&connect_timeout=5", "///osler?host=/run/postgresql"),
+        ("//one:5432,two:5433/osler?connect_timeout=5", "//one:5432,two:5433/osler"),
+    ],
+)
+def test_what_only_libpq_knows_is_kept_from_asyncpg(written: str, given: str) -> None:
+    location = read_url(f"postgresql:{written}")
+    assert isinstance(location, PostgresqlLocation)
+    assert location.known_to_asyncpg() == f"postgresql:{given}"
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
@@ -43,6 +57,7 @@ def test_a_postgresql_url_goes_to_the_driver_as_it_was_written(scheme: str) -> N
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
+        "sqlite:////osler.db?mode=ro",
         "postgresql://osler:secret@db:port/osler",
     ],
 )

@@ -57,7 +57,7 @@ def translate(context: ExceptionContext, file: Path | None) -> OslerError | None
         return StorageFullError(FULL)
     if state.startswith(POSTGRESQL_BUSY):
         return DatabaseLockedError(BUSY)
-    if state.startswith(POSTGRESQL_UNAVAILABLE) or context.is_disconnect:
+    if state.startswith(POSTGRESQL_UNAVAILABLE) or context.is_disconnect or context.connection is None:
         return DatabaseUnavailableError(UNAVAILABLE)
     _hide_values(error, context)
     return None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from osler.kernel.errors import InvalidFieldError, MissingExtraError
 
@@ -34,6 +34,22 @@ SQLITE_SETTINGS: Final = (
 )
 
 
+LIBPQ_ONLY: Final = frozenset(
+    {
+        "client_encoding",
+        "connect_timeout",
+        "fallback_application_name",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "tcp_user_timeout",
+    }
+)
+"""Parameters of https://www.postgresql.org/docs/current/libpq-connect.html that asyncpg has no part in."""
+
+
 @dataclass(frozen=True, slots=True)
 class SqliteLocation:
     """One SQLite file, by its absolute path."""
@@ -57,6 +73,12 @@ class PostgresqlLocation:
 
     dsn: str
 
+    def known_to_asyncpg(self) -> str:
+        """Return the URL without what only libpq knows and nothing depends on; asyncpg sends it to the server."""
+        place, _, query = self.dsn.partition("?")
+        options = [option for option in query.split("&") if option and option.partition("=")[0] not in LIBPQ_ONLY]
+        return f"{place}?{'&'.join(options)}" if options else place
+
     def connector(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """Return what opens a connection of asyncpg, which reads every part of the URL itself (TLS, sockets, hosts).
 
@@ -69,9 +91,11 @@ class PostgresqlLocation:
                 "PostgreSQL needs a part that is not installed: pip install 'osler[postgres]'"
             ) from None
 
+        dsn = self.known_to_asyncpg()
+
         async def connect() -> Any:
             return await asyncpg.connect(
-                self.dsn,
+                dsn,
                 timeout=CONNECT_TIMEOUT,
                 # SQLAlchemy prepares and keeps statements itself.
                 statement_cache_size=0,
@@ -99,16 +123,18 @@ def read_url(url: str) -> Location:
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if separator and scheme in SQLITE_SCHEMES:
-        path = unquote(rest.partition("?")[0])
-        if not path.startswith("/") or path in ("/", "/:memory:"):
+        # As SQLAlchemy reads it: the path is not percent-encoded.
+        if not rest.startswith("/") or rest in ("/", "/:memory:") or "?" in rest:
             raise InvalidFieldError(
-                "database_url", "a SQLite database is a file: write sqlite:////absolute/path or sqlite:///relative/path"
+                "database_url",
+                "a SQLite database is a file, without options: sqlite:////absolute/path or sqlite:///relative/path",
             )
-        return SqliteLocation(Path(path[1:]).expanduser().absolute())
+        return SqliteLocation(Path(rest[1:]).expanduser().absolute())
     if separator and scheme in POSTGRESQL_SCHEMES:
         dsn = f"postgresql://{rest}"
         try:
-            urlsplit(dsn).port  # noqa: B018  (reading it is what checks it)
+            if "," not in dsn:  # several hosts, which only PostgreSQL's URLs have
+                urlsplit(dsn).port  # noqa: B018  (reading it is what checks it)
         except ValueError:
             raise InvalidFieldError("database_url", "the port of the PostgreSQL URL is no number") from None
         return PostgresqlLocation(dsn)
