@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,11 +13,13 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from osler.kernel.clock import SystemClock
-from osler.kernel.errors import ConflictError, EngineError, ExecutorTakenError, NoSpeechError
+from osler.kernel.errors import ConflictError, DatabaseUnavailableError, EngineError, ExecutorTakenError, NoSpeechError
 from osler.kernel.jobs import Job, JobKind, JobState
 from osler.storage.database import SqlDatabase
 from osler.storage.repositories.jobs import SqlExecutorRepository
 from osler.workflows.dbos_engine import DbosEngine, Timing
+from tests.conftest import migrate_now
+from tests.servers.postgresql import PostgresqlServer
 from tests.unit.workflow_lab import Diary, a_job, jobs, state_of, until
 
 pytestmark = pytest.mark.anyio
@@ -258,8 +261,8 @@ async def test_an_executor_id_that_is_alive_is_refused(
 async def test_a_process_whose_id_was_taken_executes_nothing_any_more(database: SqlDatabase, database_url: str) -> None:
     diary, job = Diary(), a_job()
     engine = an_engine(database, database_url, executor_id="ward-7")
-    await engine.start([diary.workflow(diary.step("draft"))], execute=True)
     try:
+        await engine.start([diary.workflow(diary.step("draft"))], execute=True)
         assert await engine.healthy()
         async with database.write() as transaction:
             await transaction.connection.execute(text("UPDATE executors SET incarnation = 'of another'"))
@@ -361,3 +364,50 @@ def everything_of_dbos(url: str) -> str:
         ]
     engine.dispose()
     return "\n".join(values)
+
+
+@pytest.mark.services
+async def test_work_goes_on_when_a_database_that_went_away_is_back(anyio_backend: str) -> None:
+    diary, job, later, begun, release = Diary(), a_job(), a_job(), asyncio.Event(), asyncio.Event()
+    server = PostgresqlServer(durable=True)
+
+    async def wait(_job: Job) -> None:
+        begun.set()
+        await release.wait()
+
+    server.start()
+    url = server.create_database("osler")
+    migrate_now(url)
+    database = SqlDatabase(url)
+    engine = an_engine(database, url)
+    try:
+        await engine.start([diary.workflow(diary.step("draft", wait), diary.step("check"))], execute=True)
+        await enqueue(engine, database, job)
+        await begun.wait()
+        await asyncio.to_thread(server.stop, signal.SIGQUIT)
+        release.set()
+        await asyncio.sleep(3)
+        assert not await engine.healthy()
+        with pytest.raises(DatabaseUnavailableError):
+            await enqueue(engine, database, later)
+        await asyncio.to_thread(server.start)
+        await until(database, [job])
+        assert await enqueue(engine, database, later) == [True]
+        await until(database, [later])
+        assert await engine.healthy()
+        assert diary.of(job) == ["draft", "check"]
+    finally:
+        await engine.stop()
+        await database.dispose()
+        server.close()
+
+
+@pytest.mark.services
+async def test_a_start_without_its_database_says_so(anyio_backend: str, postgresql_server: PostgresqlServer) -> None:
+    url = postgresql_server.url("nowhere").replace(str(postgresql_server.folder), "/tmp/osler-nobody-listens")
+    database = SqlDatabase(url)
+    engine = an_engine(database, url)
+    with pytest.raises(DatabaseUnavailableError):
+        await engine.start([], execute=True)
+    await engine.stop()
+    await database.dispose()

@@ -45,14 +45,17 @@ async def attempt(step: Step, job: Job, *, pause: Pause = asyncio.sleep) -> str 
             code = type(error).__name__
             last = tried == step.attempts or is_final(error)
             _log.warning(
-                "step %s of job %s failed (%s, %s), attempt %d of %d%s",
-                step.name,
-                job.id,
-                code,
-                place_of(error),
-                tried,
-                step.attempts,
-                ": given up" if last else "",
+                "a step of a job failed",
+                extra={
+                    "job_id": job.id,
+                    "job_kind": job.kind,
+                    "organization_id": job.organization_id,
+                    "attempt": tried,
+                    "attempts": step.attempts,
+                    "given_up": last,
+                    "error": error.__class__,
+                    "place": place_of(error),
+                },
             )
             if last:
                 return code
@@ -131,6 +134,9 @@ class JobStates:
             try:
                 return await write()
             except Exception as error:  # noqa: BLE001 - whatever the database said, the state must be written
-                _log.error("the state of a job could not be written (%s)", type(error).__name__)
+                _log.error(
+                    "the state of a job could not be written: it is tried again",
+                    extra={"error": error.__class__, "place": place_of(error)},
+                )
             await self._pause(wait)
             wait = min(2 * wait, LONGEST_PAUSE)

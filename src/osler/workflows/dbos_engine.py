@@ -87,6 +87,7 @@ class DbosEngine:
         self._database = database
         self._jobs = jobs
         self._executors = executors
+        self._clock = clock
         self._states = JobStates(database, jobs, clock)
         self._url = system_database_url
         self._executor_id = executor_id or new_id()
@@ -97,7 +98,7 @@ class DbosEngine:
         self._incarnation: str | None = None  # None: this process does not execute
         self._executes = False
         self._stopping = False
-        self._last_beat = 0.0
+        self._last_beat = clock.now()
         self._watch: asyncio.Task[None] | None = None
         self._watch_ended = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -180,12 +181,11 @@ class DbosEngine:
         try:
             await asyncio.wait_for(asyncio.to_thread(library.ping), 5.0)
         except Exception as error:  # noqa: BLE001 - any error means that jobs cannot be taken
-            _log.warning("the workflow tables cannot be read (%s)", type(error).__name__)
+            _log.warning("the tables of the work queues cannot be read", extra=_of(error))
             return False
         if not self._executes:
             return True
-        heard = time.monotonic() - self._last_beat < self._timing.stale_after
-        return heard and self._incarnation is not None and library.alive()
+        return self._heard_lately() and self._incarnation is not None and library.alive()
 
     # Running a job. dbos calls _run_job on an event loop of its own; everything of ours runs on the loop of start.
 
@@ -220,7 +220,7 @@ class DbosEngine:
         try:
             return await DbosLibrary.checkpoint(step.name, lambda: self._on_our_loop(attempt(step, job)))
         except Exception as error:  # noqa: BLE001 - dbos cannot go on; the job is shown as failed instead of hanging
-            _log.error("step %s of job %s could not be recorded (%s)", step.name, job.id, place_of(error))
+            _log.error("the end of a step could not be recorded", extra={"job_id": job.id, **_of(error)})
             return type(error).__name__
 
     def _go_on_unless_stopping(self) -> None:
@@ -263,7 +263,7 @@ class DbosEngine:
                 )
             await asyncio.sleep(self._timing.heartbeat / 4)
         self._incarnation = incarnation
-        self._last_beat = time.monotonic()
+        self._last_beat = self._clock.now()
 
     async def _launch(self, library: DbosLibrary) -> None:
         assert self._incarnation is not None
@@ -302,7 +302,7 @@ class DbosEngine:
                 _log.error("another process took this executor id: this one executes nothing any more")
                 return
             except Exception as error:  # noqa: BLE001 - the next round may find the database again
-                _log.error("the workflow heartbeat failed (%s, %s)", type(error).__name__, place_of(error))
+                _log.error("the heartbeat of this process failed: it is tried again", extra=_of(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._watch_ended.wait(), self._timing.heartbeat)
 
@@ -315,7 +315,8 @@ class DbosEngine:
         at_work = await asyncio.to_thread(library.executors_at_work)
         async with self._database.write() as transaction:
             counted = await self._executors.beat(transaction, self._executor_id, self._incarnation)
-            if counted:
+            if counted and self._heard_lately():
+                # If this process was silent too, the database was away or the machine asleep: all get a round's time.
                 await self._executors.bury(transaction, stale_after=timedelta(seconds=self._timing.stale_after))
             living = await self._executors.living(transaction)
         if not counted:
@@ -323,11 +324,14 @@ class DbosEngine:
             await self._stop_executing(library)
             await self._rejoin(library)
             return
-        self._last_beat = time.monotonic()
+        self._last_beat = self._clock.now()
         dead = at_work - living
         if dead:
             taken = await asyncio.to_thread(library.take_over, dead)
-            _log.warning("took over %d jobs of %d dead processes", taken, len(dead))
+            _log.warning("work of a dead process was taken over", extra={"count": taken})
+
+    def _heard_lately(self) -> bool:
+        return abs((self._clock.now() - self._last_beat).total_seconds()) < self._timing.stale_after
 
     async def _rejoin(self, library: DbosLibrary) -> None:
         if self._stopping:
@@ -366,3 +370,8 @@ class DbosEngine:
 
 async def _put_in_queue(library: DbosLibrary, transaction: Transaction, job: Job) -> None:
     await cast(_OnConnection, transaction).connection.run_sync(library.enqueue, job)
+
+
+def _of(error: Exception) -> dict[str, object]:
+    """Return what a log line may say of an error."""
+    return {"error": error.__class__, "place": place_of(error)}
