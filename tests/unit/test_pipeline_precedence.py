@@ -1,0 +1,182 @@
+"""Live segments go ahead of whole recordings on the engines of a process; models are loaded late and once."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from osler.audio.model import SAMPLE_RATE, Samples
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.errors import EngineError
+from osler.kernel.spans import TimeSpan
+from osler.pipeline.precedence import SpeechEngines
+from osler.speech.model import HeardWord
+from osler.speech.ports import Recognition
+from osler.speech.service import SpeechService
+from tests.pipeline_lab import ToneDetector, ToneEncoder
+
+pytestmark = pytest.mark.anyio
+
+
+class Noise:
+    """So many seconds of loud sound."""
+
+    warnings = ()
+
+    def __init__(self, seconds: int) -> None:
+        self._length = seconds
+        self.seconds = 0.0
+        self.declared: float | None = None
+        self.truncated = False
+
+    def __iter__(self) -> Iterator[Samples]:
+        for _ in range(self._length):
+            self.seconds += 1
+            yield np.ones(SAMPLE_RATE, np.float32)
+
+
+class SlowTranscriber:
+    """Takes ``pace`` seconds for each second of sound, reports after each, and notes what it worked on and when."""
+
+    record = EngineRecord("slow", "1")
+
+    def __init__(self, pace: float = 0.01) -> None:
+        self.pace = pace
+        self.log: list[int] = []
+        self.working = 0
+        self.most_at_once = 0
+        self._lock = threading.Lock()
+
+    def transcribe(
+        self,
+        samples: Samples,
+        regions: Sequence[TimeSpan],
+        *,
+        language: str | None,
+        vocabulary: str,
+        done: Callable[[float], None] = lambda seconds: None,
+    ) -> Recognition:
+        length = len(samples) // SAMPLE_RATE
+        for second in range(length):
+            with self._lock:
+                self.working += 1
+                self.most_at_once = max(self.most_at_once, self.working)
+                self.log.append(length)
+            time.sleep(self.pace)
+            with self._lock:
+                self.working -= 1
+            done(second + 1.0)
+        return Recognition(tuple(HeardWord(f"w{s}", s + 0.1, s + 0.9, 0.9) for s in range(length)), "en")
+
+
+def engines_on(transcriber: SlowTranscriber) -> SpeechEngines:
+    return SpeechEngines(lambda: SpeechService(ToneDetector(), transcriber, ToneEncoder()))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_a_live_segment_goes_between_two_pieces_of_a_recording_that_goes_on_after_it() -> None:
+    transcriber = SlowTranscriber()
+    engines = engines_on(transcriber)
+    batch = asyncio.create_task(engines.batch(Noise(60), "en"))
+    await until(lambda: len(transcriber.log) > 3)
+    begun = len(transcriber.log)
+    live = await engines.live(Noise(5), "en")
+    assert not batch.done()
+    assert transcriber.log.index(5) <= begun + 2
+    heard = await batch
+    assert transcriber.most_at_once == 1
+    # Both are whole: the pause lost and doubled nothing.
+    assert [w.heard for t in live.turns for w in t.words] == [f"w{s}" for s in range(5)]
+    assert [w.heard for t in heard.turns for w in t.words] == [f"w{s}" for s in range(60)]
+
+
+async def test_many_live_segments_all_go_ahead_and_recordings_keep_their_order() -> None:
+    transcriber = SlowTranscriber(pace=0.005)
+    engines = engines_on(transcriber)
+    first = asyncio.create_task(engines.batch(Noise(30), "en"))
+    await until(lambda: len(transcriber.log) > 3)
+    second = asyncio.create_task(engines.batch(Noise(20), "en"))
+    await asyncio.gather(*(engines.live(Noise(4), "en") for _ in range(3)))
+    assert not first.done()
+    await asyncio.gather(first, second)
+    assert transcriber.most_at_once == 1
+    assert max(i for i, n in enumerate(transcriber.log) if n == 30) < transcriber.log.index(20)
+
+
+async def test_the_service_is_loaded_when_it_is_first_needed_and_once() -> None:
+    loaded = []
+
+    def load() -> SpeechService:
+        loaded.append(threading.current_thread())
+        time.sleep(0.02)
+        return SpeechService(ToneDetector(), SlowTranscriber(), ToneEncoder())
+
+    engines = SpeechEngines(load)
+    assert loaded == []
+    await asyncio.gather(engines.live(Noise(2), "en"), engines.batch(Noise(2), "en"))
+    assert len(loaded) == 1 and loaded[0] is not threading.main_thread()
+
+
+async def test_a_service_that_cannot_be_loaded_is_tried_again_by_the_next() -> None:
+    services: list[EngineError | SpeechService] = [
+        EngineError("no weights"),
+        SpeechService(ToneDetector(), SlowTranscriber(), ToneEncoder()),
+    ]
+
+    def load() -> SpeechService:
+        service = services.pop(0)
+        if isinstance(service, EngineError):
+            raise service
+        return service
+
+    engines = SpeechEngines(load)
+    with pytest.raises(EngineError):
+        await engines.live(Noise(2), "en")
+    assert (await engines.live(Noise(2), "en")).turns
+
+
+async def test_closing_breaks_off_what_goes_on_and_says_that_it_may_be_tried_again() -> None:
+    transcriber = SlowTranscriber()
+    engines = engines_on(transcriber)
+    batch = asyncio.create_task(engines.batch(Noise(500), "en"))
+    await until(lambda: len(transcriber.log) > 3)
+    engines.close()
+    with pytest.raises(EngineError) as caught:
+        await batch
+    assert caught.value.retryable
+    await until(lambda: transcriber.working == 0)
+    assert len(transcriber.log) < 100
+    with pytest.raises(EngineError):
+        await engines.live(Noise(2), "en")
+
+
+async def test_work_that_nobody_waits_for_any_more_gives_its_turn_away() -> None:
+    transcriber = SlowTranscriber()
+    engines = engines_on(transcriber)
+    batch = asyncio.create_task(engines.batch(Noise(500), "en"))
+    await until(lambda: len(transcriber.log) > 3)
+    batch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await batch
+    assert (await engines.batch(Noise(2), "en")).turns
+    assert len(transcriber.log) < 100
+
+
+async def test_a_recording_that_fails_gives_its_turn_away() -> None:
+    class Failing(SlowTranscriber):
+        def transcribe(self, *args: object, **options: object) -> Recognition:
+            raise EngineError("broken")
+
+    transcriber = Failing()
+    engines = engines_on(transcriber)
+    for work in (engines.batch, engines.live, engines.batch):
+        with pytest.raises(EngineError, match="broken"):
+            await work(Noise(2), "en")
