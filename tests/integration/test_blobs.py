@@ -244,6 +244,29 @@ async def test_an_upload_that_breaks_off_leaves_nothing_and_its_error_comes_thro
     assert place.names() == []
 
 
+async def test_an_upload_that_is_cancelled_leaves_nothing(place: Place) -> None:
+    under_way = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        for count in range(1000):
+            yield os.urandom(MEBIBYTE)
+            if count == 15:
+                under_way.set()
+            await asyncio.sleep(0.005)
+
+    upload = asyncio.create_task(place.vault().store("org", endless()))
+    await under_way.wait()
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    await asyncio.sleep(0.5)
+    assert place.names() == []
+    later = datetime.now(UTC) + timedelta(seconds=1)
+    assert await place.vault().remove_unfinished(later) == 0, "obstore has removed its file itself"
+    blob = await place.vault().store("org", pieces(b"the next one"))
+    assert await collect(place.vault().stream(blob)) == b"the next one"
+
+
 async def test_many_uploads_at_once_do_not_mix(place: Place) -> None:
     vault = place.vault()
     contents = [os.urandom(200_000 + i) for i in range(12)]
