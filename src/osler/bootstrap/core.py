@@ -144,11 +144,10 @@ async def _parts(settings: "Settings", database: "SqlDatabase", clock: "Clock", 
     from osler.storage.migrations import check_version
     from osler.storage.repositories.jobs import SqlJobRepository
     from osler.storage.repositories.secrets import deployment_secret
-    from osler.storage.sealing.keys import KeyRing
-    from osler.storage.sealing.sources import load_key
+    from osler.storage.rotation import LiveKeyRing
 
     await check_version(database)
-    keyring = KeyRing(load_key(master_key_source(settings)))
+    keyring = LiveKeyRing(master_key_source(settings))
     secret = await deployment_secret(database, keyring)
     objects = object_store(settings)
     jobs = SqlJobRepository()

@@ -34,9 +34,8 @@ async def initialise(settings: "Settings | None" = None) -> Initialised:
     from osler.storage.database import SqlDatabase
     from osler.storage.migrations import migrate
     from osler.storage.repositories.secrets import deployment_secret
+    from osler.storage.rotation import LiveKeyRing
     from osler.storage.sealing.deployment import DeploymentSecret
-    from osler.storage.sealing.keys import KeyRing
-    from osler.storage.sealing.sources import load_key
 
     settings = settings or read_settings()
     made: list[str] = []
@@ -50,7 +49,7 @@ async def initialise(settings: "Settings | None" = None) -> Initialised:
             if wrapped is None and not source.exists():
                 source.create()
                 made.append(source.name.label)
-        keyring = KeyRing(load_key(master))
+        keyring = LiveKeyRing(master)
         digest.load()
         if wrapped is not None:
             DeploymentSecret.open(keyring, wrapped)

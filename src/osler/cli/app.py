@@ -12,7 +12,24 @@ from typing import Annotated
 import typer
 
 from osler import __version__
-from osler.cli import audit, demo, eval, exits, init, jobs, key, models, note, org, serve, transcribe, user, worker
+from osler.cli import (
+    audit,
+    backup,
+    demo,
+    eval,
+    exits,
+    init,
+    jobs,
+    key,
+    master_key,
+    models,
+    note,
+    org,
+    serve,
+    transcribe,
+    user,
+    worker,
+)
 from osler.cli.output import warn
 from osler.kernel.errors import OslerError
 
@@ -30,6 +47,9 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.add_typer(master_key.app, name="master-key")
 app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
