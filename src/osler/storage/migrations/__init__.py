@@ -69,6 +69,24 @@ async def revert(database: SqlDatabase) -> None:
     await _alone(database, _downgrade)
 
 
+async def new_revision(database: SqlDatabase, message: str, name: str) -> None:
+    """Write the revision that brings the revisions so far to the tables of the code; ``database`` is for trying them.
+
+    It is numbered after the last and written beside it, by Alembic's autogenerate: a draft to be read.
+    """
+
+    def write(connection: Connection) -> None:
+        from alembic import command
+        from alembic.script import ScriptDirectory
+
+        config = _config(connection)
+        command.upgrade(config, "head")
+        count = sum(1 for _ in ScriptDirectory.from_config(config).walk_revisions())
+        command.revision(config, message, autogenerate=True, rev_id=f"{count + 1:04}_{name}")
+
+    await _alone(database, write)
+
+
 async def check_version(database: SqlDatabase) -> None:
     """Do nothing if the database stands at the newest revision of this code.
 
@@ -121,6 +139,7 @@ def _config(connection: Connection) -> "Config":
 
     config = Config()
     config.set_main_option("script_location", "osler.storage:migrations")
+    config.set_main_option("file_template", "%%(rev)s")
     config.attributes["connection"] = connection
     return config
 
