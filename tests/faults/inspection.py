@@ -52,7 +52,7 @@ class _Check:
         assert act["recording"] in {r.id for r in recordings}, "a recording is lost"
 
     async def segment(self, act: dict[str, Any]) -> None:
-        segments = await self._core.audio.segments(self._organization, act["recording"])
+        _, segments = await self._core.audio.segments(self._organization, act["encounter"], act["recording"])
         (segment,) = (s for s in segments if s.index == act["index"])
         assert segment.blob is not None
         digest = hashlib.sha256()

@@ -8,7 +8,7 @@ import pytest
 
 from osler.access.model import ReleasePolicy
 from osler.audit.model import OPERATOR
-from osler.bootstrap import open_core
+from osler.bootstrap import initialise, open_core
 from osler.config import Settings
 from tests.faults.door import CLINICIAN_NOTE, EHR_PATIENT_ID, PATIENT_DETAILS, PATIENT_NAME
 from tests.servers.postgresql import PostgresqlServer
@@ -40,7 +40,8 @@ async def set_up(database_url: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     (folder / "temporary").mkdir()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    async with open_core(Settings(), execute=False) as core:
+    await initialise(Settings())
+    async with open_core(Settings()) as core:
         organization = await core.access.create_organization(OPERATOR, "A practice")
         await core.access.update_organization(OPERATOR, organization.id, release=policy)
         user = await core.access.create_user(OPERATOR, organization.id, EMAIL, "ehr-7")

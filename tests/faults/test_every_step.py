@@ -55,7 +55,7 @@ async def test_a_visit_is_whole_after_a_kill_at_this_instant(
     if not killed and instant not in FEW:
         pytest.skip("a visit has no such instant")
     assert killed, "the server was not killed: this instant is not reached any more; choose others"
-    async with open_core(Settings(), execute=False) as core:
+    async with open_core(Settings()) as core:
         ((turns, note),) = (await inspect(core, setting.organization, ledger, automatic=True)).values()
     assert turns and note
     words = " ".join(text for _, text in turns) + " " + note

@@ -86,7 +86,7 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
         over.set()
         server.stop()
         worker.stop()
-    async with open_core(Settings(), execute=False) as core:
+    async with open_core(Settings()) as core:
         texts = await inspect(core, setting.organization, ledger, automatic=policy is ReleasePolicy.AUTOMATIC)
     undisturbed, *others = texts.values()
     assert undisturbed[0] and len(others) >= 2
