@@ -1,0 +1,81 @@
+"""The access room on a real database, with a clock that tests turn by hand."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from osler.access.service import AccessService
+from osler.audit.model import AuditEntry
+from osler.audit.service import AuditService
+from osler.kernel.transactions import Database
+from osler.storage.repositories.access import (
+    SqlApiKeyRepository,
+    SqlOrganizationRepository,
+    SqlSigningKeyRepository,
+    SqlUserRepository,
+)
+from osler.storage.repositories.audit import SqlAuditRepository
+from osler.storage.repositories.sealed import SealedRows
+from osler.storage.sealing.deployment import DeploymentSecret, DerivedChainKey
+from osler.storage.sealing.digest import HmacKeyDigest
+from osler.storage.sealing.keys import DataKey, KeyRing, MasterKey
+from osler.storage.sealing.sources import DIGEST_KEY, FileSecret
+
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+class HandClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def go_on(self, by: timedelta = timedelta(seconds=1)) -> None:
+        self.time += by
+
+
+class AccessLab:
+    """The services, and what they are made of. ``pepper`` is the file of the digest key."""
+
+    def __init__(self, database: Database, folder: Path, *, last_use_interval: float = 60.0) -> None:
+        self.database = database
+        self.clock = HandClock()
+        self.pepper = FileSecret(DIGEST_KEY, folder / "digest.key")
+        self.pepper.create()
+        self.rows = SealedRows(KeyRing(MasterKey(secrets.token_bytes(32))), self.clock)
+        self.secret = DeploymentSecret(DataKey(secrets.token_bytes(32)))
+        self.audit = AuditService(
+            database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(self.secret)
+        )
+        self.organizations = SqlOrganizationRepository()
+        self.users = SqlUserRepository(self.rows, self.secret)
+        self.keys = SqlApiKeyRepository()
+        self.signing_keys = SqlSigningKeyRepository(self.rows)
+        self.access = self.another(database, last_use_interval)
+
+    def another(self, database: Database, last_use_interval: float = 60.0) -> AccessService:
+        """Return the service as another process would have it, on a database of its own."""
+        return AccessService(
+            database=database,
+            clock=self.clock,
+            organizations=self.organizations,
+            users=self.users,
+            keys=self.keys,
+            signing_keys=self.signing_keys,
+            digest=HmacKeyDigest(self.pepper),
+            audit=AuditService(
+                database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(self.secret)
+            ),
+            last_use_interval=last_use_interval,
+        )
+
+    async def trace(self, organization_id: str) -> list[AuditEntry]:
+        """Return what an organization's audit trail says, oldest first, after showing that it is whole."""
+        assert (await self.audit.verify(organization_id)).broken == ()
+        return list(reversed(await self.audit.list(organization_id)))
+
+    async def actions(self, organization_id: str) -> list[str]:
+        return [entry.event.action for entry in await self.trace(organization_id)]
