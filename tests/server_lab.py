@@ -1,0 +1,142 @@
+"""Real processes of ``osler serve`` and ``osler worker``, and what they said."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+START_SECONDS = 60.0
+"""A loaded machine is slow; how fast a server starts is measured where it is promised."""
+
+
+def clean_environment(data: Path, **more: str) -> dict[str, str]:
+    """Return an environment with no setting of Osler but the model store of the outside, if it names one."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("OSLER_") or name == "OSLER_MODELS"
+    }
+    return {**kept, "OSLER_DATA": str(data), **more}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class OslerProcess:
+    """One process of ``osler``; a context that ends it."""
+
+    def __init__(self, command: str, data: Path, *arguments: str, log: Path, environment: Mapping[str, str]) -> None:
+        self.data = data
+        self.log = log
+        self._command = [sys.executable, "-m", "osler", command, *arguments]
+        self._environment = clean_environment(data, **environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def __enter__(self) -> "OslerProcess":
+        self.start()
+        try:
+            self.wait_for("ready")
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        assert self._process is not None
+        return self._process.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait for it to end by itself and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what it logged; whatever is no JSON is not its log."""
+        return [json.loads(line) for line in self.text().splitlines() if line.startswith("{") and line.endswith("}")]
+
+    def line(self, event: str) -> dict[str, Any] | None:
+        return next((line for line in self.lines() if line["event"] == event), None)
+
+    def wait_for(self, event: str, seconds: float = START_SECONDS) -> dict[str, Any]:
+        """Wait until it logs an event."""
+        deadline = time.monotonic() + seconds
+        while (found := self.line(event)) is None:
+            assert self.code is None, f"it ended with {self.code} before it said {event!r}:\n{self.text()}"
+            assert time.monotonic() < deadline, f"it did not say {event!r} in time:\n{self.text()}"
+            time.sleep(0.02)
+        return found
+
+
+class Server(OslerProcess):
+    """``osler serve`` on a free port."""
+
+    def __init__(
+        self, data: Path, *arguments: str, log: Path, environment: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
+        super().__init__("serve", data, "--port", str(port), *arguments, log=log, environment=environment or {})
+
+    def __enter__(self) -> "Server":
+        super().__enter__()
+        return self
+
+    @property
+    def port(self) -> int:
+        port: int = self.wait_for("ready")["port"]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30, **more)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has computed, in user and system mode together (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
