@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,9 +29,10 @@ def installation() -> Path:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end the server (SIGQUIT: at once) when the test process dies, however it dies."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGQUIT)
+    """Have Linux end the server (SIGQUIT: at once) when the test process dies, however it dies."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGQUIT)
 
 
 class PostgresqlServer:
