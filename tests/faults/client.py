@@ -57,7 +57,7 @@ class Client:
     """Records visits through a server that may vanish at any moment."""
 
     def __init__(self, port: int, organization: str, user: str, ledger: Ledger, seed: int) -> None:
-        self._base = f"http://127.0.0.1:{port}/{organization}"
+        self._base = f"http://127.0.0.1:{port}/door/{organization}"
         self._user = user
         self._ledger = ledger
         self._random = random.Random(seed)

@@ -16,6 +16,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
+from osler import logs
+from osler.api.app import create_app
 from osler.audit.model import Actor, ActorKind
 from osler.bootstrap import Core, open_core
 from osler.encounters.model import EncounterPatient
@@ -137,12 +139,14 @@ def arm(killer: Killer) -> None:
 
 
 async def run(port: int, *, execute: bool, kill: str | None) -> None:
-    async with open_core(execute=execute) as core:
+    async with open_core(execute=execute, apply_ledger=True) as core:
         arm(Killer(kill))
         if not port:
             print("ready", flush=True)
             await asyncio.Event().wait()
-        config = uvicorn.Config(routes(core), host="127.0.0.1", port=port, log_level="error", access_log=False)
+        app = create_app(core)
+        app.mount("/door", routes(core))
+        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
         await uvicorn.Server(config).serve()
 
 
@@ -152,6 +156,7 @@ def main() -> None:
     parser.add_argument("--execute", action="store_true")
     parser.add_argument("--kill")
     given = parser.parse_args()
+    logs.configure("debug")
     asyncio.run(run(given.port, execute=given.execute, kill=given.kill))
 
 

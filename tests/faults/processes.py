@@ -54,7 +54,7 @@ class OslerProcess:
 
     def _answers(self) -> bool:
         try:
-            httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
+            httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=1)
         except httpx.TransportError:
             return False
         return True
