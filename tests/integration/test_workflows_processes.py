@@ -18,7 +18,9 @@ from osler.kernel.jobs import Job, JobState
 from osler.storage.database import SqlDatabase
 from osler.storage.repositories.jobs import SqlExecutorRepository
 from osler.workflows.dbos_engine import DbosEngine
+from tests.conftest import migrate_now
 from tests.faults import engine_worker
+from tests.servers.postgresql import PostgresqlServer
 from tests.unit.workflow_lab import a_job, jobs, until
 
 pytestmark = pytest.mark.anyio
@@ -223,3 +225,37 @@ async def test_a_process_that_wakes_up_after_its_work_was_taken_over_harms_nothi
     await line(diary, "end check", later.id, sleeper.pid)
     (still,) = await until(database, [job], *JobState)
     assert still == done
+
+
+@pytest.mark.services
+async def test_a_process_told_to_stop_while_the_database_is_away_ends_and_loses_nothing(
+    anyio_backend: str, diary: Path
+) -> None:
+    job, clock = a_job(), SystemClock()
+    server = PostgresqlServer(durable=True)
+    workers: list[Worker] = []
+    server.start()
+    url = server.create_database("osler")
+    migrate_now(url)
+    database = SqlDatabase(url)
+    door = DbosEngine(database, jobs, SqlExecutorRepository(clock), clock, system_database_url=url)
+    try:
+        await door.start([], execute=False)
+        workers.append(await Worker(url, diary, 1, "--quick", "--grace", "0.5").ready())
+        await enqueue(door, database, job)
+        await line(diary, "begin draft", job.id)
+        await asyncio.to_thread(server.stop, signal.SIGQUIT)
+        await asyncio.sleep(3)  # the step ends meanwhile, and its end cannot be written
+        workers[0].signal(signal.SIGTERM)
+        told = time.monotonic()
+        assert await workers[0].ended() == 0
+        assert time.monotonic() - told < 10
+        await asyncio.to_thread(server.start)
+        workers.append(await Worker(url, diary, 0, "--quick").ready())
+        await until(database, [job])
+    finally:
+        for worker in workers:
+            worker.close()
+        await door.stop()
+        await database.dispose()
+        server.close()

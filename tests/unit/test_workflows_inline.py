@@ -1,11 +1,15 @@
 """What every engine promises of steps, attempts and states, shown on the one that runs in line."""
 
+from contextlib import AbstractAsyncContextManager
+
 import pytest
 
 from osler.kernel.clock import SystemClock
 from osler.kernel.errors import ConflictError, DatabaseUnavailableError, EngineError, NoSpeechError, NotFoundError
 from osler.kernel.jobs import Job, JobFilter, JobKind, JobState
+from osler.kernel.transactions import Transaction
 from osler.storage.database import SqlDatabase
+from osler.workflows.attempts import JobStates
 from osler.workflows.inline import InlineEngine
 from tests.unit.workflow_lab import Diary, a_job, jobs, no_pause, state_of
 
@@ -165,6 +169,59 @@ async def test_what_an_earlier_process_left_is_run_at_the_start(database: SqlDat
     await before.stop()
     await after.start([diary.workflow(diary.step("draft"))], execute=True)
     assert diary.of(job) == ["draft"]
+
+
+async def test_a_late_worker_cannot_change_a_job_that_ended_or_was_retried(database: SqlDatabase) -> None:
+    diary, job, ended = Diary(), a_job(), a_job()
+    workflow = diary.workflow(diary.step("draft"))
+    states = JobStates(database, jobs, SystemClock(), pause=no_pause)
+    async with database.write() as transaction:
+        await jobs.add(transaction, job)
+        await jobs.add(transaction, ended)
+    late, late_with_ended = await states.begin(job.id, 1), await states.begin(ended.id, 1)
+    assert late is not None and late_with_ended is not None
+    await states.finish(workflow, late, "EngineError")
+    async with database.write() as transaction:
+        await states.again(transaction, job.id)
+    await states.finish(workflow, late_with_ended, None)
+
+    assert await states.begin(ended.id, 1) is None
+    await states.finish(workflow, late_with_ended, "EngineError")
+    assert (await state_of(database, ended)).state is JobState.DONE
+    assert await states.begin(job.id, 1) is None
+    await states.finish(workflow, late, None)
+    await states.finish(workflow, late, "EngineError")
+    seen = await state_of(database, job)
+    assert (seen.state, seen.attempt, seen.error) == (JobState.QUEUED, 2, None)
+    assert diary.entries == [("failed: EngineError", job.id)]
+
+
+async def test_a_state_is_written_as_soon_as_the_database_is_back(database: SqlDatabase) -> None:
+    diary, job, pauses = Diary(), a_job(), list[float]()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 7:
+            away.clear()
+
+    away = {"away"}
+
+    class Flaky:
+        def read(self) -> AbstractAsyncContextManager[Transaction]:
+            return database.read()
+
+        def write(self) -> AbstractAsyncContextManager[Transaction]:
+            if away:
+                raise DatabaseUnavailableError("the database does not answer")
+            return database.write()
+
+    async with database.write() as transaction:
+        await jobs.add(transaction, job)
+    states = JobStates(Flaky(), jobs, SystemClock(), pause=pause)
+    assert await states.begin(job.id, 1) is not None
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    assert (await state_of(database, job)).state is JobState.RUNNING
+    assert diary.entries == []
 
 
 async def test_jobs_are_listed_newest_first_and_counted(database: SqlDatabase) -> None:

@@ -194,13 +194,13 @@ class DbosEngine:
         self._at_work += 1
         try:
             await self._run_steps(job_id, number)
+            return
         except _StoppingError:
             pass
         finally:
             self._at_work -= 1
-        if self._stopping:
-            # The job is done, or it stays claimed: the end of stop cancels this and hands it over.
-            await asyncio.Event().wait()
+        # It stays claimed until the end of this process's work cancels this, and hands it over.
+        await asyncio.Event().wait()
 
     async def _run_steps(self, job_id: str, number: int) -> None:
         self._go_on_unless_stopping()
@@ -220,6 +220,8 @@ class DbosEngine:
         try:
             return await DbosLibrary.checkpoint(step.name, lambda: self._on_our_loop(attempt(step, job)))
         except Exception as error:  # noqa: BLE001 - dbos cannot go on; the job is shown as failed instead of hanging
+            if self._stopping or DbosLibrary.ending():
+                raise _StoppingError from None
             _log.error("the end of a step could not be recorded", extra={"job_id": job.id, **_of(error)})
             return type(error).__name__
 

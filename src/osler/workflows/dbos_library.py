@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from types import SimpleNamespace
 from typing import Final
 
 import dbos._sys_db
@@ -35,6 +36,9 @@ MOST_STARTS: Final = 20
 
 CONNECT_TIMEOUT: Final = "10"
 """Seconds in which PostgreSQL must accept a connection."""
+
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two tries to write to a database that is away."""
 
 LONGEST_LOOK: Final = 5.0
 """Seconds that a look for work may take before the end of a process does not wait for it any more."""
@@ -67,19 +71,35 @@ def _quieten() -> None:
     logger.setLevel(logging.WARNING)
 
 
-def _wait_out_outages() -> None:
-    """Have dbos try again after every error of a connection.
+_ending: Final = threading.Event()
+"""Set from the moment when the launched library is to end: nothing waits for the database any more."""
 
-    It knows them by words that the driver does not use any more, and would take a step that ended while PostgreSQL was
-    away for one that failed. An error without a code of the server's (SQLSTATE) is one of the connection.
+
+def _wait_out_outages() -> None:
+    """Have dbos try again after every error of a connection, every few seconds, until it is to end.
+
+    It knows such errors by words that the driver does not use any more, and would take a step that ended while
+    PostgreSQL was away for one that failed. An error without a code of the server's (SQLSTATE) is one of the
+    connection. Its own pauses grow to a minute and more, and it goes on for ever: a process told to stop meanwhile
+    would hang.
     """
     known = dbos._utils.retriable_postgres_exception
 
     def retriable(error: Exception) -> bool:
         reason = getattr(error, "orig", None)
+        if _ending.is_set():
+            return False
         return known(error) or (isinstance(reason, psycopg.OperationalError) and reason.sqlstate is None)
 
-    vars(dbos._sys_db)["retriable_postgres_exception"] = retriable
+    def sleep(seconds: float) -> None:
+        if _ending.is_set():
+            time.sleep(min(seconds, 0.05))
+        else:
+            _ending.wait(min(seconds, LONGEST_PAUSE))
+
+    vars(dbos._sys_db).update(
+        retriable_postgres_exception=retriable, time=SimpleNamespace(**{**vars(time), "sleep": sleep})
+    )
 
 
 _wait_out_outages()
@@ -211,6 +231,7 @@ class DbosLibrary:
         registry._register_internal_queue(INTERNAL_QUEUE_NAME, polling_interval_sec=IDLE_POLL)
         for kind, (concurrency, poll) in queues.items():
             registry._register_internal_queue(kind.value, worker_concurrency=concurrency, polling_interval_sec=poll)
+        _ending.clear()
         self._instance = DBOS(
             config={
                 "name": APPLICATION,
@@ -234,6 +255,11 @@ class DbosLibrary:
         while not self.alive() and time.monotonic() < end:
             time.sleep(0.01)
 
+    @staticmethod
+    def ending() -> bool:
+        """Say whether ``destroy`` was called: an error of the database then says nothing about a job."""
+        return _ending.is_set()
+
     def take_no_more(self) -> None:
         """Claim no further work; what runs goes on."""
         if self._instance is not None:
@@ -249,6 +275,7 @@ class DbosLibrary:
         if self._instance is None:
             return
         self.take_no_more()
+        _ending.set()
         # dbos ends its event loop first: a thread that still claims work would have nowhere to run it.
         for thread in self._looking():
             thread.join(timeout=LONGEST_LOOK)
