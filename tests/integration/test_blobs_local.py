@@ -81,6 +81,29 @@ async def test_file_and_folders_are_synced_after_the_last_change_and_before_the_
     assert file.parent.parent in [path for path, _ in synced], "the new folder has an entry in the folder above"
 
 
+@pytest.mark.parametrize("failing", [1, 2, 3])
+async def test_an_upload_that_could_not_be_synced_is_not_acknowledged_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """Whichever sync the system tells it to, early or last: it tells only once."""
+    vault = vault_in(tmp_path / "blobs")
+    real = os.fsync
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        if len(synced) == 1 + failing:  # the first is that of the folder
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StorageFullError):
+        await vault.store("org", pieces(80 * MEBIBYTE))
+    assert sum("#1" in path for path in synced) >= 1, "the disk was set to work before the end"
+    monkeypatch.undo()
+    assert all_files(tmp_path) == []
+
+
 async def test_files_and_folders_are_their_owners_alone(tmp_path: Path) -> None:
     await vault_in(tmp_path / "blobs").store("org", pieces(MEBIBYTE))
     modes = {
@@ -250,7 +273,7 @@ def test_the_measurement_of_speed_says_what_it_measured(tmp_path: Path) -> None:
     found = json.loads(report.read_text())
     assert done.returncode == (0 if found["reached"] else 1), done.stderr
     assert found["mb"] == 20
-    for name in ("write", "read", "read_as_file", "disk_write_unsealed"):
+    for name in ("write", "read", "read_as_file", "disk_write_unsealed", "write_by_processor_time"):
         assert len(found[name]) == 2 and all(speed > 1 for speed in found[name])
     assert 0 < found["rss_growth_first_upload"] <= found["rss_growth_all_rounds"]
     assert list(tmp_path.iterdir()) == [report]

@@ -12,7 +12,11 @@ from typing import Final
 
 from obstore.store import LocalStore
 
+from osler.kernel.errors import StorageError
 from osler.storage.blobs.objects import ObstoreObjects, translated
+
+SYNC_EVERY: Final = 32 * 1024 * 1024
+"""Bytes of a long upload after which the disk is set to work on them."""
 
 _UNFINISHED: Final = re.compile(r".*#\d+")
 """obstore writes to ``NAME#1`` (or a higher number) and renames at the end; a killed process leaves such a file."""
@@ -38,8 +42,19 @@ class LocalObjects(ObstoreObjects):
     async def put(self, name: str, chunks: AsyncIterator[bytes]) -> None:
         """Write an object and have it on disk."""
         await self._in_thread(self._make_folder, name)
-        await super().put(name, chunks)
-        await self._in_thread(self._sync, name)
+        ahead = _SyncAhead(self._folder / f"{name}#1")
+        try:
+            await super().put(name, ahead.watch(chunks))
+        finally:
+            failure = await ahead.finish()
+        try:
+            if failure is not None:
+                raise translated(failure, "written")
+            await self._in_thread(self._sync, name)
+        except StorageError:
+            with contextlib.suppress(StorageError):
+                await self.delete([name])
+            raise
 
     async def delete(self, names: Sequence[str]) -> None:
         """Remove files; those that are gone already are no error."""
@@ -109,6 +124,42 @@ class LocalObjects(ObstoreObjects):
             return await asyncio.to_thread(lambda: [*scan()])
         except OSError as error:
             raise translated(error, "read") from None
+
+
+class _SyncAhead:
+    """Syncs a file now and then while it is written, so that the disk works meanwhile.
+
+    Without it the disk would get all of a long upload at the end, and whoever else syncs then would wait for it too. It
+    only hastens what ``put`` does in the end, but an error that it met must not be lost: the system tells it once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._running: asyncio.Future[None] | None = None
+        self._failure: OSError | None = None
+
+    async def watch(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield ``chunks``."""
+        written = 0
+        async for chunk in chunks:
+            yield chunk
+            written += len(chunk)
+            if written >= SYNC_EVERY and (self._running is None or self._running.done()):
+                written = 0
+                self._running = asyncio.get_running_loop().run_in_executor(None, self._sync)
+
+    async def finish(self) -> OSError | None:
+        """Wait for the last sync; return what went wrong in any."""
+        if self._running is not None:
+            await self._running
+        return self._failure
+
+    def _sync(self) -> None:
+        try:
+            with contextlib.suppress(FileNotFoundError):  # obstore calls it otherwise, or has renamed it already
+                _fsync(self._path)
+        except OSError as error:
+            self._failure = self._failure or error
 
 
 def _fsync(path: Path) -> None:

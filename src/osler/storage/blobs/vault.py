@@ -21,7 +21,7 @@ from osler.storage.sealing.stream import CHUNK_SIZE, HEADER_SIZE, StreamSealer, 
 
 SealedBy = Literal["osler", "bucket"]
 
-BATCH_SIZE: Final = 2 * 1024 * 1024
+BATCH_SIZE: Final = 4 * 1024 * 1024
 """Bytes that are gathered before a thread seals them: a change of thread costs as much as sealing some 100 KB."""
 
 _SEALED: Final = "s"
@@ -171,7 +171,7 @@ class _Intake:
         self._limit = limit
 
     async def stored(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the bytes to store, about two megabytes at a time; the work is done in a thread."""
+        """Yield the bytes to store, a few megabytes at a time; the work is done in a thread."""
         if self._sealer:
             yield self._sealer.header
         batch: list[memoryview] = []
