@@ -73,12 +73,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """
     _out.stream = stream
     least = LEVELS[level]
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _filtered],
-        wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=lambda *_: _out,
-        cache_logger_on_first_use=False,
-    )
+    _configure_structlog(least)
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _Records):
@@ -94,6 +89,15 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable
+
+
+def _configure_structlog(least: int) -> None:
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _filtered],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=lambda *_: _out,
+        cache_logger_on_first_use=False,
+    )
 
 
 class _Lines:
@@ -394,3 +398,6 @@ FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "place": _place,
 }
 """The allow-list: each field and its shape. A field that is not here does not leave the process."""
+
+# Left to itself, structlog prints tracebacks with the values of variables: to import this module is to prevent that.
+_configure_structlog(LEVELS["info"])

@@ -65,7 +65,7 @@ def lines() -> Iterator[io.StringIO]:
     level = logging.getLogger().level
     logs.configure("debug", stream)
     yield stream
-    structlog.reset_defaults()
+    logs.configure("info")
     logging.captureWarnings(False)
     logging.getLogger().handlers[:] = handlers
     logging.getLogger().setLevel(level)
@@ -264,3 +264,16 @@ def test_a_closed_stream_does_not_stop_the_work() -> None:
     code += "structlog.get_logger().error('done')\nprint('worked')\n"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "worked\n"
+
+
+def test_a_process_that_configures_nothing_shows_no_values_of_variables_either() -> None:
+    code = (
+        "import structlog, osler.api.app\n"
+        f"said = '{CANARY}'\n"
+        "try:\n"
+        "    raise ValueError(said)\n"
+        "except ValueError:\n"
+        "    structlog.get_logger().exception('failed', patient=said)\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "" and json.loads(shown.stderr)["error"] == "ValueError" and CANARY not in shown.stderr
