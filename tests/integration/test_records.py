@@ -1,75 +1,45 @@
-"""The rows of recordings, transcripts, notes, documents and codes: whole, by organization, sealed, one query each."""
+"""The rows of recordings, transcripts, notes, documents and codes come back whole, in one query each."""
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, select
 
-from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment, SegmentStatus
+from osler.audio.model import RecordingState, Segment, SegmentStatus
 from osler.coding.model import CodeSet, CodingStatus
 from osler.encounters.model import Encounter
-from osler.kernel.engine_record import EngineRecord
-from osler.kernel.errors import ConflictError, CorruptedError, ErasedError, NotFoundError
+from osler.kernel.errors import ConflictError
 from osler.kernel.ids import new_id
 from osler.notes.model import (
-    ContentType,
-    Document,
-    Evidence,
     FormAnswers,
-    NoteVersion,
-    Section,
-    Sentence,
     TextStatus,
-    Verdict,
-    WrittenText,
 )
 from osler.release.model import ReleasedDocument, ReleasedKind
-from osler.speech.model import Mark, SegmentTranscript, Speaker, Transcript, TranscriptVersion, Turn, Word
-from osler.storage.database import SqlDatabase, SqlTransaction, connection_of
+from osler.speech.model import SegmentTranscript
+from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.repositories.audio import SqlRecordingRepository
 from osler.storage.repositories.coding import SqlCodeSetRepository
 from osler.storage.repositories.notes import SqlDocumentRepository, SqlNoteRepository
 from osler.storage.repositories.release import SqlReleaseRepository
-from osler.storage.repositories.sealed import destroy_keys
 from osler.storage.repositories.speech import SqlTranscriptRepository
-from osler.storage.tables import coding, notes, speech
 from osler.storage.tables.sealing import object_keys
-from tests.pipeline_lab import CLOCK, Laboratory, chunks_of, laboratory
+from tests.pipeline_lab import CLOCK, Laboratory, laboratory
+from tests.records_lab import (
+    CONTENT,
+    SAID,
+    TRANSCRIPT,
+    a_document,
+    a_note,
+    a_recording,
+    a_segment,
+    a_version,
+    add_recording,
+)
 
 pytestmark = pytest.mark.anyio
-
-SAID = "Mrs Quillfeather says that her left knee hurts"
-
-TRANSCRIPT = Transcript(
-    turns=(
-        Turn(
-            "patient",
-            SAID,
-            0.25,
-            3.5,
-            (Word("Mrs", "missus", 0.25, 0.5, 0.875, 0),),
-            (Mark(4, 16, "drug", 0.5),),
-        ),
-    ),
-    speakers=(Speaker("patient", 0.75, 3.25),),
-    language="en",
-    duration=4.0,
-    engine=EngineRecord("whisper", "1", {"beam": 5}),
-    diarizer=EngineRecord("ge2e", "2"),
-    warnings=("Something was damaged.",),
-    incomplete=True,
-)
-
-CONTENT = WrittenText(
-    f"## Subjective\n\n{SAID}",
-    ContentType.MARKDOWN,
-    "Full note",
-    (Section("Subjective", (Sentence(SAID, (Evidence(0, 0, 3, "Mrs", 0.25, 0.5),), Verdict.INFERRED, True),)),),
-)
 
 
 @pytest.fixture
@@ -80,84 +50,6 @@ async def lab(database: SqlDatabase, tmp_path: Path) -> Laboratory:
 @pytest.fixture
 async def visit(lab: Laboratory) -> Encounter:
     return await lab.encounter()
-
-
-def a_recording(visit: Encounter, index: int = 0) -> AudioRecording:
-    return AudioRecording(
-        id=new_id(),
-        organization_id=visit.organization_id,
-        encounter_id=visit.id,
-        kind=RecordingKind.BACKUP,
-        index=index,
-        created_at=CLOCK.now(),
-        media_type="audio/ogg",
-        started_at=CLOCK.now(),
-    )
-
-
-async def a_segment(lab: Laboratory, recording: AudioRecording, index: int = 0) -> Segment:
-    return Segment(
-        id=new_id(),
-        organization_id=recording.organization_id,
-        encounter_id=recording.encounter_id,
-        recording_id=recording.id,
-        index=index,
-        received_at=CLOCK.now(),
-        blob=await lab.vault.store(recording.organization_id, chunks_of(SAID.encode())),
-        seconds=1.5,
-    )
-
-
-def a_version(recording: AudioRecording, version: int = 1) -> TranscriptVersion:
-    return TranscriptVersion(
-        id=new_id(),
-        organization_id=recording.organization_id,
-        encounter_id=recording.encounter_id,
-        recording_id=recording.id,
-        version=version,
-        created_at=CLOCK.now(),
-        transcript=TRANSCRIPT,
-    )
-
-
-def a_note(visit: Encounter, version: int = 1, **changes: Any) -> NoteVersion:
-    note = NoteVersion(
-        id=new_id(),
-        organization_id=visit.organization_id,
-        encounter_id=visit.id,
-        version=version,
-        created_at=CLOCK.now(),
-        status=TextStatus.CREATED,
-        template="full",
-        voice_style="BRIEF",
-        content=CONTENT,
-        engine=EngineRecord("writer", "3"),
-        options={"brain": "LEFT"},
-    )
-    return replace(note, **changes)
-
-
-def a_document(visit: Encounter, index: int = 0, **changes: Any) -> Document:
-    document = Document(
-        id=new_id(),
-        organization_id=visit.organization_id,
-        encounter_id=visit.id,
-        index=index,
-        name=f"Letter about {SAID}",
-        created_at=CLOCK.now(),
-        status=TextStatus.CREATED,
-        template="letter",
-        voice_style="BRIEF",
-        content=CONTENT,
-    )
-    return replace(document, **changes)
-
-
-async def add_recording(lab: Laboratory, visit: Encounter, index: int = 0) -> AudioRecording:
-    recording = a_recording(visit, index)
-    async with lab.database.write() as transaction:
-        await SqlRecordingRepository(lab.rows).add(transaction, recording)
-    return recording
 
 
 async def test_recordings_and_segments_come_back_as_they_were_written(lab: Laboratory, visit: Encounter) -> None:
@@ -212,7 +104,7 @@ async def test_transcripts_come_back_as_they_were_written_and_the_highest_is_in_
     lab: Laboratory, visit: Encounter
 ) -> None:
     rows = SqlTranscriptRepository(lab.rows)
-    one, two = await add_recording(lab, visit), await add_recording(lab, visit, 1)
+    one, two, three = [await add_recording(lab, visit, index) for index in range(3)]
     async with lab.database.write() as transaction:
         assert await rows.current(transaction, visit.organization_id, visit.id) is None
         assert await rows.next_version(transaction, visit.organization_id, visit.id) == 1
@@ -226,6 +118,12 @@ async def test_transcripts_come_back_as_they_were_written_and_the_highest_is_in_
         assert await rows.get(transaction, visit.organization_id, versions[0].id) == versions[0]
         assert await rows.exists(transaction, visit.organization_id, versions[0].id)
         assert not await rows.exists(transaction, visit.organization_id, "no such")
+        audio = SqlRecordingRepository(lab.rows)
+        assert await audio.transcribed_seconds(transaction) == 0.0
+    async with lab.database.write() as transaction:
+        for recording in (one, two, three):
+            await audio.save(transaction, replace(recording, duration=2.5))
+        assert await audio.transcribed_seconds(transaction) == 5.0
 
 
 async def test_the_text_of_a_segment_is_replaced_with_its_key(lab: Laboratory, visit: Encounter) -> None:
@@ -350,144 +248,6 @@ async def test_a_released_document_keeps_its_id_and_times_when_a_newer_source_is
         assert await rows.put(transaction, newer) == replace(first, source_id="n2")
         assert await rows.withdraw(transaction, visit.organization_id, visit.id) == 1
         assert await rows.of_encounters(transaction, visit.organization_id, [visit.id]) == []
-
-
-async def test_what_belongs_to_one_organization_is_not_found_by_another(lab: Laboratory, visit: Encounter) -> None:
-    audio, transcripts = SqlRecordingRepository(lab.rows), SqlTranscriptRepository(lab.rows)
-    notes, documents = SqlNoteRepository(lab.rows), SqlDocumentRepository(lab.rows)
-    codes, releases = SqlCodeSetRepository(lab.rows), SqlReleaseRepository()
-    recording = await add_recording(lab, visit)
-    segment, version, note, letter = (
-        await a_segment(lab, recording),
-        a_version(recording),
-        a_note(visit),
-        a_document(visit),
-    )
-    now = CLOCK.now()
-    owned = (visit.organization_id, visit.id)
-    shown = ReleasedDocument(new_id(), *owned, ReleasedKind.DOCUMENT, "note", note.id, now, now)
-    async with lab.database.write() as transaction:
-        await audio.add_segment(transaction, segment)
-        await transcripts.add(transaction, version)
-        await notes.add(transaction, note)
-        await documents.add(transaction, letter)
-        await documents.add_answers(transaction, FormAnswers(new_id(), *owned, now, {}))
-        await codes.save(transaction, CodeSet(new_id(), *owned, "ICD-10-CM", now, CodingStatus.READY))
-        await releases.put(transaction, shown)
-    stranger = (await lab.practice())[0].id
-    async with lab.database.write() as transaction:
-        for refused in (
-            audio.get(transaction, stranger, recording.id),
-            audio.lock(transaction, stranger, recording.id),
-            audio.get_segment(transaction, stranger, segment.id),
-            transcripts.get(transaction, stranger, version.id),
-            notes.get(transaction, stranger, note.id),
-            notes.lock(transaction, stranger, note.id),
-            documents.get(transaction, stranger, visit.id, letter.id),
-            documents.lock(transaction, stranger, visit.id, letter.id),
-            releases.get(transaction, stranger, shown.id),
-        ):
-            with pytest.raises(NotFoundError):
-                await refused
-        with pytest.raises(NotFoundError):  # nor under another encounter of the same organization
-            await documents.get(transaction, visit.organization_id, "1", letter.id)
-        assert await audio.of_encounter(transaction, stranger, visit.id) == []
-        assert await audio.segments(transaction, stranger, recording.id) == []
-        assert await audio.segment(transaction, stranger, recording.id, 0) is None
-        assert await transcripts.current(transaction, stranger, visit.id) is None
-        assert await transcripts.of_recording(transaction, stranger, recording.id) is None
-        assert await transcripts.segments(transaction, stranger, recording.id) == []
-        assert await notes.current(transaction, stranger, visit.id) is None
-        assert await notes.versions(transaction, stranger, visit.id) == []
-        assert await documents.list(transaction, stranger, visit.id) == []
-        assert await documents.answers(transaction, stranger, visit.id) == []
-        assert await codes.get(transaction, stranger, visit.id, "ICD-10-CM") is None
-        assert await releases.of_encounters(transaction, stranger, [visit.id]) == []
-        # Writing under a foreign organization's name changes nothing of it.
-        assert await notes.sign(transaction, stranger, visit.id, "u", now) == []
-        await notes.mark_stale(transaction, stranger, visit.id, "other")
-        await notes.save(transaction, replace(note, organization_id=stranger, stale=True, content=None))
-        await audio.save(transaction, replace(recording, organization_id=stranger, state=RecordingState.ERASED))
-        await audio.set_segment_status(transaction, stranger, segment.id, SegmentStatus.FAILED)
-        await audio.set_pending_ready(transaction, stranger, recording.id)
-        assert await releases.withdraw(transaction, stranger, visit.id) == 0
-        assert await notes.get(transaction, visit.organization_id, note.id) == note
-        assert await audio.get(transaction, visit.organization_id, recording.id) == recording
-        assert await audio.get_segment(transaction, visit.organization_id, segment.id) == segment
-        assert await releases.get(transaction, visit.organization_id, shown.id) == shown
-
-
-async def test_a_row_cannot_belong_to_the_encounter_of_another_organization(lab: Laboratory, visit: Encounter) -> None:
-    stranger = (await lab.practice())[0].id
-    with pytest.raises(ConflictError):
-        async with lab.database.write() as transaction:
-            await SqlRecordingRepository(lab.rows).add(
-                transaction, replace(a_recording(visit), organization_id=stranger)
-            )
-
-
-async def test_what_is_said_and_written_stands_sealed_and_bound_to_its_row(lab: Laboratory, visit: Encounter) -> None:
-    transcripts, rows = SqlTranscriptRepository(lab.rows), SqlNoteRepository(lab.rows)
-    recording = await add_recording(lab, visit)
-    versions = [a_version(recording, 1), a_version(recording, 2)]
-    async with lab.database.write() as transaction:
-        for version in versions:
-            await transcripts.add(transaction, version)
-        await rows.add(transaction, a_note(visit))
-        await SqlDocumentRepository(lab.rows).add(transaction, a_document(visit))
-        await SqlCodeSetRepository(lab.rows).save(
-            transaction,
-            CodeSet(
-                new_id(),
-                visit.organization_id,
-                visit.id,
-                "ICD-10-CM",
-                CLOCK.now(),
-                CodingStatus.READY,
-                entities=({"entity": SAID},),
-            ),
-        )
-        for table in (speech.transcripts, notes.notes, notes.documents, coding.code_sets):
-            for row in await connection_of(transaction).execute(select(table)):
-                shown = json.dumps([value.hex() if isinstance(value, bytes) else str(value) for value in row])
-                assert "Quillfeather" not in shown and b"Quillfeather".hex() not in shown
-        # The sealed bytes and the key of one row mean nothing in another.
-        await connection_of(transaction).execute(
-            text(
-                "UPDATE transcripts SET sealed = (SELECT sealed FROM transcripts WHERE version = 1), "
-                "key_id = (SELECT key_id FROM transcripts WHERE version = 1) WHERE version = 2"
-            )
-        )
-        assert await transcripts.get(transaction, visit.organization_id, versions[0].id) == versions[0]
-        with pytest.raises(CorruptedError):
-            await transcripts.get(transaction, visit.organization_id, versions[1].id)
-
-
-async def test_nothing_can_be_written_where_the_key_was_destroyed(lab: Laboratory, visit: Encounter) -> None:
-    rows, documents = SqlNoteRepository(lab.rows), SqlDocumentRepository(lab.rows)
-    note, letter = a_note(visit), a_document(visit)
-    transcripts, recording = SqlTranscriptRepository(lab.rows), await add_recording(lab, visit)
-    version = a_version(recording)
-
-    async def destroy(transaction: SqlTransaction) -> None:
-        keys = (await transaction.connection.execute(select(object_keys.c.id))).scalars()
-        await destroy_keys(transaction.connection, list(keys), CLOCK.now())
-
-    async with lab.database.write() as transaction:
-        await rows.add(transaction, note)
-        await documents.add(transaction, letter)
-        await transcripts.add(transaction, version)
-        await destroy(transaction)
-        assert (await rows.get(transaction, visit.organization_id, note.id)).content is None
-        bare = await documents.get(transaction, visit.organization_id, visit.id, letter.id)
-        assert (bare.content, bare.name) == (None, "")
-        with pytest.raises(ErasedError):
-            await rows.save(transaction, note)
-        with pytest.raises(ErasedError):
-            await documents.save(transaction, letter)
-        with pytest.raises(ErasedError):
-            await transcripts.get(transaction, visit.organization_id, version.id)
-        assert await transcripts.current(transaction, visit.organization_id, visit.id) is None
 
 
 async def test_the_transcript_in_use_is_read_by_one_query_on_an_index(lab: Laboratory, visit: Encounter) -> None:
