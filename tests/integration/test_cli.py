@@ -33,12 +33,14 @@ def dialogue(tmp_path: Path) -> Path:
 def test_help_names_every_command() -> None:
     shown = osler("--help")
     assert shown.code == 0
-    for command in ("transcribe", "note", "demo", "models", "eval"):
-        assert command in shown.out
+    operators = ("init", "serve", "worker", "org", "user", "key", "encounter", "jobs", "audit", "backup", "restore")
+    for command in ("transcribe", "note", "demo", "models", "eval", "master-key", *operators):
+        assert f" {command} " in shown.out
 
 
 def test_help_loads_no_engine() -> None:
-    heavy = ("numpy", "spacy", "medspacy", "faster_whisper", "ctranslate2", "av", "onnxruntime", "pydantic", "rich")
+    heavy = ("numpy", "spacy", "medspacy", "faster_whisper", "ctranslate2", "av", "onnxruntime", "pydantic", "rich",
+             "sqlalchemy", "fastapi", "uvicorn", "structlog", "dbos", "cryptography", "asyncio")  # fmt: skip
     code = f"import sys, osler.cli.app; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

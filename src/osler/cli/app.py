@@ -16,6 +16,7 @@ from osler.cli import (
     audit,
     backup,
     demo,
+    encounter,
     eval,
     exits,
     init,
@@ -53,6 +54,7 @@ app.add_typer(master_key.app, name="master-key")
 app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
+app.add_typer(encounter.app, name="encounter")
 app.add_typer(audit.app, name="audit")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from osler.audio.model import AudioRecording
 from osler.cli.output import JsonOption, OutputOption, check_writable, emit, table
 from osler.encounters.model import Encounter, EncounterFilter, EncounterState, Erasure, ErasureReason, ErasureScope
 from osler.kernel.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from osler.audio.model import AudioRecording
     from osler.bootstrap import Core
     from osler.notes.model import NoteVersion
     from osler.release.model import ReleasedDocument
@@ -164,7 +164,7 @@ class _Standing:
     """All that ``show`` knows of an encounter."""
 
     encounter: Encounter
-    recordings: Sequence[AudioRecording]
+    recordings: "Sequence[AudioRecording]"
     transcript: "TranscriptVersion | None"
     note: "NoteVersion | None"
     released: "Sequence[ReleasedDocument]"
