@@ -148,7 +148,10 @@ class SqlEncounterRepository:
         column = encounters.c
         query = query.where(column.organization_id == organization_id)
         if wanted.owner_id is not None:
-            query = query.where(column.owner_id == wanted.owner_id)
+            # Of one patient there are few: SQLite, which keeps no statistics, must not walk through all of the owner's.
+            of_patient = wanted.ehr_patient_id is not None or wanted.patient_profile_id is not None
+            owner_id = func.coalesce(column.owner_id, "") if of_patient else column.owner_id
+            query = query.where(owner_id == wanted.owner_id)
         if wanted.patient_profile_id is not None:
             query = query.where(column.patient_profile_id == wanted.patient_profile_id)
         if wanted.ehr_patient_id is not None:

@@ -140,7 +140,9 @@ class SqlPatientProfileRepository:
         column = patient_profiles.c
         query = query.where(column.organization_id == organization_id)
         if owner_id is not None:
-            query = query.where(column.owner_id == owner_id)
+            # As in SqlEncounterRepository: the few of one EHR id are found first, the owner's are not walked through.
+            owner = column.owner_id if ehr_patient_id is None else func.coalesce(column.owner_id, "")
+            query = query.where(owner == owner_id)
         if ehr_patient_id is not None:
             found_by = self._index.blind_index(organization_id, EHR_PATIENT, ehr_patient_id)
             query = query.where(column.ehr_patient_index == found_by)

@@ -57,8 +57,8 @@ encounters: Final = Table(
     Index("ix_encounters_owner_created", "organization_id", "owner_id", "created_at", "id"),
     # Holds all that a count needs, so that counting reads no row.
     Index("ix_encounters_counted", "organization_id", "owner_id", "state", "purpose"),
-    Index("ix_encounters_profile", "organization_id", "patient_profile_id"),
-    Index("ix_encounters_ehr_patient", "organization_id", "ehr_patient_index"),
+    Index("ix_encounters_profile", "organization_id", "patient_profile_id", "created_at", "id"),
+    Index("ix_encounters_ehr_patient", "organization_id", "ehr_patient_index", "created_at", "id"),
     Index(
         "ix_encounters_consent_erase_at",
         "consent_erase_at",
@@ -80,7 +80,8 @@ patient_profiles: Final = Table(
     Column("ehr_patient_index", LargeBinary, nullable=True),
     Column("provider_index", LargeBinary, nullable=True),
     Index("ix_patient_profiles_owner", "organization_id", "owner_id", "created_at", "id"),
-    Index("ix_patient_profiles_ehr_patient", "organization_id", "ehr_patient_index"),
+    Index("ix_patient_profiles_organization_created", "organization_id", "created_at", "id"),
+    Index("ix_patient_profiles_ehr_patient", "organization_id", "ehr_patient_index", "created_at", "id"),
 )
 
 context_documents: Final = Table(

@@ -225,10 +225,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("consent_erase_at IS NOT NULL"),
     )
     op.create_index("ix_encounters_counted", "encounters", ["organization_id", "owner_id", "state", "purpose"])
-    op.create_index("ix_encounters_ehr_patient", "encounters", ["organization_id", "ehr_patient_index"])
+    op.create_index(
+        "ix_encounters_ehr_patient", "encounters", ["organization_id", "ehr_patient_index", "created_at", "id"]
+    )
     op.create_index("ix_encounters_organization_created", "encounters", ["organization_id", "created_at", "id"])
     op.create_index("ix_encounters_owner_created", "encounters", ["organization_id", "owner_id", "created_at", "id"])
-    op.create_index("ix_encounters_profile", "encounters", ["organization_id", "patient_profile_id"])
+    op.create_index(
+        "ix_encounters_profile", "encounters", ["organization_id", "patient_profile_id", "created_at", "id"]
+    )
     op.create_table(
         "linked_accounts",
         sa.Column("id", sa.Text(), nullable=False),
@@ -275,7 +279,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name="fk_patient_profiles_owner_id"),
         sa.PrimaryKeyConstraint("id", name="pk_patient_profiles"),
     )
-    op.create_index("ix_patient_profiles_ehr_patient", "patient_profiles", ["organization_id", "ehr_patient_index"])
+    op.create_index(
+        "ix_patient_profiles_ehr_patient",
+        "patient_profiles",
+        ["organization_id", "ehr_patient_index", "created_at", "id"],
+    )
+    op.create_index(
+        "ix_patient_profiles_organization_created", "patient_profiles", ["organization_id", "created_at", "id"]
+    )
     op.create_index(
         "ix_patient_profiles_owner", "patient_profiles", ["organization_id", "owner_id", "created_at", "id"]
     )
