@@ -121,8 +121,9 @@ async def test_transcripts_come_back_as_they_were_written_and_the_highest_is_in_
         audio = SqlRecordingRepository(lab.rows)
         assert await audio.transcribed_seconds(transaction) == 0.0
     async with lab.database.write() as transaction:
-        for recording in (one, two, three):
-            await audio.save(transaction, replace(recording, duration=2.5))
+        for recording in (one, two):
+            await audio.save(transaction, replace(recording, duration=2.5, state=RecordingState.COMPLETE))
+        await audio.save(transaction, replace(three, duration=2.5))
         assert await audio.transcribed_seconds(transaction) == 5.0
 
 
