@@ -115,9 +115,10 @@ async def open_core(
         core.audit.start()
         stack.push_async_callback(core.audit.stop)
         stack.push_async_callback(core.access.stop)
+        # After the engine, which gives work its time to end and cancels the rest: broken off before, it would fail.
+        stack.callback(speech_engines.close)
         await core.engine.start(workflows, execute=execute)
         stack.push_async_callback(core.engine.stop)
-        stack.callback(speech_engines.close)
         yield core
 
 

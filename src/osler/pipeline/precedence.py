@@ -98,7 +98,10 @@ class SpeechEngines:
         return await self._in_thread(self._transcribe_batch, sound, language)
 
     def close(self) -> None:
-        """Break off what goes on: it fails with an EngineError that is retryable. Nothing can be begun any more."""
+        """Break off what goes on, which fails with a retryable EngineError; nothing can be begun any more.
+
+        Call it after the workflow engine was stopped, which cancels what it hands over: work that fails is not handed over.
+        """
         self._closed.set()
 
     async def _in_thread(
