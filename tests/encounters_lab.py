@@ -100,7 +100,7 @@ class EncountersLab:
         return lab
 
     async def wire(self) -> None:
-        secret = await deployment_secret(self.database, self.ring)
+        secret = self.secret = await deployment_secret(self.database, self.ring)
         rows = SealedRows(self.ring, self.clock)
         self.audit = AuditService(
             database=self.database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(secret)
