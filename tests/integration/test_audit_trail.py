@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from osler.audit.model import (
     OPERATOR,
@@ -425,6 +425,28 @@ async def test_a_head_that_was_set_back_shows(audit: AuditService, database: Sql
     assert faults(await audit.verify(ONE)) == [(8, "rewritten")]
 
 
+@pytest.mark.parametrize("column", ["sequence", "mac", "at"])
+async def test_a_head_that_was_made_unreadable_shows(sqlite_url: str, chain_key: ChainKey, column: str) -> None:
+    # Only SQLite takes any value in any column.
+    database = SqlDatabase(sqlite_url)
+    audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=chain_key)
+    await fill(audit, database)
+    await execute(database, text(f"UPDATE audit_heads SET {column} = x'00ff'"))
+    assert faults(await audit.verify(ONE)) == [(11, "cut off")]
+    await database.dispose()
+
+
+@pytest.mark.parametrize("column", ["at", "actor_id", "origin", "action", "outcome", "subject", "detail", "mac"])
+async def test_an_entry_that_was_made_unreadable_is_named(sqlite_url: str, chain_key: ChainKey, column: str) -> None:
+    database = SqlDatabase(sqlite_url)
+    audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=chain_key)
+    await fill(audit, database)
+    await execute(database, text(f"UPDATE audit_entries SET {column} = x'00ff' WHERE sequence = 5"))
+    assert faults(await audit.verify(ONE)) == [(5, "changed")]
+    assert len(await audit.list(ONE)) == 10
+    await database.dispose()
+
+
 class Guess:
     """A chain key of one who has all but the key."""
 
@@ -515,8 +537,15 @@ async def test_a_head_of_another_organization_is_refused(audit: AuditService, da
         await audit.verify(ONE, await audit.head(OTHER))
 
 
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("osler.audit.service.PAGE", 50)
+    monkeypatch.setattr("osler.storage.repositories.audit.PAGE", 20)
+
+
+@pytest.mark.usefixtures("small_pages")
 async def test_a_chain_is_verified_while_it_grows(audit: AuditService, database: SqlDatabase) -> None:
-    await fill(audit, database, 6000)  # more than a page
+    await fill(audit, database, 120)
 
     async def grow() -> None:
         for number in range(30):
@@ -528,15 +557,26 @@ async def test_a_chain_is_verified_while_it_grows(audit: AuditService, database:
     await growing
     async with database.read() as transaction:
         count = await transaction.connection.scalar(select(func.count()).select_from(audit_entries))
-    assert (await audit.verify(ONE)).entries == count == 6030
+    assert (await audit.verify(ONE)).entries == count == 150
 
 
-async def test_faults_on_both_sides_of_a_page_are_named(audit: AuditService, database: SqlDatabase) -> None:
-    await fill(audit, database, 5010)
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("edge", [19, 20, 21, 49, 50, 51, 100])
+async def test_faults_around_the_edges_of_pages_are_named(
+    audit: AuditService, database: SqlDatabase, edge: int
+) -> None:
+    await fill(audit, database, 110)
     await execute(
         database,
-        delete(audit_entries).where(row(5000)),
-        update(audit_entries).where(row(5001)).values(outcome="failed"),
+        delete(audit_entries).where(row(edge)),
+        update(audit_entries).where(row(edge + 1)).values(outcome="failed"),
+        # Makes its page be read row by row.
+        update(audit_entries).where(row(edge + 3)).values(outcome="unheard of"),
     )
     found = await audit.verify(ONE)
-    assert found.broken == (BrokenLink(5000, Fault.MISSING), BrokenLink(5001, Fault.CHANGED))
+    assert found.entries == 109
+    assert found.broken == (
+        BrokenLink(edge, Fault.MISSING),
+        BrokenLink(edge + 1, Fault.CHANGED),
+        BrokenLink(edge + 3, Fault.CHANGED),
+    )

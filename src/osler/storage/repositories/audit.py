@@ -47,9 +47,12 @@ class SqlAuditRepository:
         )
 
     async def head(self, transaction: Transaction, organization_id: str) -> ChainHead | None:
-        """Return the last link, None for an empty chain."""
-        row = (await connection_of(transaction).execute(_HEAD, {"organization": organization_id})).one_or_none()
-        return None if row is None else _head(row)
+        """Return the last link, None for an empty chain or where another hand left none that can be read."""
+        try:
+            row = (await connection_of(transaction).execute(_HEAD, {"organization": organization_id})).one_or_none()
+            return None if row is None else _head(row)
+        except (ValueError, TypeError):
+            return None
 
     async def entries(
         self,
@@ -186,4 +189,6 @@ def _unreadable(organization_id: str, sequence: int, mac: str) -> AuditEntry:
 
 
 def _head(row: Row[Any]) -> ChainHead | None:
+    if not isinstance(row.sequence, int) or not isinstance(row.mac, str):
+        raise TypeError("the head of an audit chain holds something else")
     return ChainHead(row.organization_id, row.sequence, row.mac, row.at) if row.sequence else None
