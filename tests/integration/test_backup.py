@@ -15,6 +15,7 @@ from osler.kernel.errors import BackupError, ErasedError, MasterKeyError, NewerD
 from osler.storage.backup.create import create_backup
 from osler.storage.backup.restore import Restored, restore_backup
 from osler.storage.backup.verify import verify
+from osler.storage.blobs.s3 import S3Objects, S3Settings
 from osler.storage.database import SqlDatabase
 from osler.storage.migrations import migrate
 from osler.storage.repositories.secrets import deployment_secret
@@ -24,6 +25,7 @@ from osler.storage.tables.jobs import executors, jobs
 from osler.storage.tables.notes import notes
 from osler.storage.tables.sealing import deployment_secrets, object_keys
 from tests.deployment_lab import MARKER, NOW, Laboratory, contents, files_below, null_kinds, write_until
+from tests.servers.swift import SwiftServer
 
 pytestmark = pytest.mark.anyio
 
@@ -360,3 +362,47 @@ async def test_a_key_that_does_not_open_is_counted_not_fatal(source: Laboratory,
         )
     report = await create_backup(await source.deployment(), file)
     assert report.unreadable_keys == 1 and not report.complete
+
+
+@pytest.mark.services
+async def test_objects_of_a_bucket_come_back_in_another_or_stay_where_they_are(
+    anyio_backend: str, sqlite_url: str, swift: SwiftServer, file: Path, tmp_path: Path
+) -> None:
+    database = SqlDatabase(sqlite_url)
+    source = Laboratory(database, tmp_path / "source", objects=bucket(swift))
+    organization_id, user_id = await source.organization()
+    ours = await source.visit(organization_id, user_id, os.urandom(3_000_000))
+    source.sealed = "bucket"
+    theirs = await source.visit(organization_id, user_id)
+    source.sealed = "osler"
+    await create_backup(await source.deployment(), file)
+    await create_backup(await source.deployment(), tmp_path / "listed", with_objects=False)
+    assert MARKER.encode() not in file.read_bytes()
+
+    folder = beside(source, SqlDatabase(f"sqlite:///{tmp_path / 'folder' / 'osler.db'}"), tmp_path / "target")
+    with pytest.raises(BackupError, match="lie open"):
+        await restore(folder, file)
+    elsewhere = SqlDatabase(f"sqlite:///{tmp_path / 'elsewhere' / 'osler.db'}")
+    target = Laboratory(elsewhere, tmp_path / "target", source.key, objects=bucket(swift))
+    await restore(target, file)
+    assert await target.sound_of(ours) == ours.sound and await target.sound_of(theirs) == theirs.sound
+    here = SqlDatabase(f"sqlite:///{tmp_path / 'here' / 'osler.db'}")
+    target = Laboratory(here, tmp_path / "here", source.key, objects=source.objects)
+    assert (await restore(target, tmp_path / "listed")).objects_missing == 0
+    assert await target.sound_of(ours) == ours.sound and await target.sound_of(theirs) == theirs.sound
+    for each in (database, folder.database, elsewhere, here):
+        await each.dispose()
+
+
+def bucket(swift: SwiftServer) -> S3Objects:
+    name = f"backup-{os.urandom(6).hex()}"
+    swift.make_bucket(name)
+    return S3Objects(
+        S3Settings(
+            name,
+            endpoint=swift.endpoint,
+            region=swift.region,
+            access_key_id=swift.access_key_id,
+            secret_access_key=swift.secret_access_key,
+        )
+    )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from osler.cli.output import JsonOption, OutputOption, check_writable, emit, progress_bar
+from osler.cli.output import JsonOption, OutputOption, check_writable, emit, progress_bar, warn
 
 if TYPE_CHECKING:
     from osler.bootstrap.safekeeping import Rotation
@@ -24,10 +24,10 @@ def show_id(as_json: JsonOption = False, output: OutputOption = None) -> None:
 
     logs.configure("warning")
     keys = asyncio.run(safekeeping.master_keys())
-    lines = [f"{keys.current}: in use, wraps {keys.wrapped.get(keys.current, 0):,} keys"]
+    lines = [f"{keys.current}: in use; keys that it wraps: {keys.wrapped.get(keys.current, 0):,}"]
     for key_id in sorted({*keys.wrapped, *keys.former_files} - {keys.current}):
         where = f"kept in {keys.former_files[key_id]}" if key_id in keys.former_files else "not here"
-        lines.append(f"{key_id}: former, wraps {keys.wrapped.get(key_id, 0):,} keys, {where}")
+        lines.append(f"{key_id}: former, {where}; keys that it wraps: {keys.wrapped.get(key_id, 0):,}")
     data = {
         "master_key_id": keys.current,
         "wrapped": dict(keys.wrapped),
@@ -67,12 +67,15 @@ def rotate(
         "former_files": [str(path) for path in done.former_files],
         "rewrapped": done.rewrapped,
         "resumed": done.resumed,
+        "traces_left": done.traces_left,
     }
     emit(_text(done), data, as_json=as_json, output=output)
+    if done.traces_left:
+        warn("the database's files may still hold keys wrapped by the former key, as servers keep them in use.")
 
 
 def _text(done: "Rotation") -> str:
-    lines = [f"{done.rewrapped:,} keys are wrapped anew, by the master key {done.current}."]
+    lines = [f"Keys wrapped anew by the master key {done.current}: {done.rewrapped:,}."]
     if done.resumed:
         lines.append("This finished a rotation that had been cut off.")
     if done.former_files:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, func, select, union_all, update
 
 from osler.kernel.blobs import ObjectKey
-from osler.kernel.errors import ConflictError, InvalidFieldError, MasterKeyError
+from osler.kernel.errors import ConflictError, DatabaseUnavailableError, InvalidFieldError, MasterKeyError
 from osler.kernel.progress import Progress, silent
 from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.sealing.deployment import DeploymentSecret
@@ -112,6 +112,8 @@ class Rotation:
     rewrapped: int
     resumed: bool
     """Whether this only finished a rotation that had been cut off."""
+    traces_left: bool
+    """Whether the database's files may still hold what the former key opens, as others kept them in use."""
 
 
 async def wrapped_by(database: SqlDatabase) -> Mapping[str, int]:
@@ -154,9 +156,6 @@ async def rewrap_all(database: SqlDatabase, ring: KeyRing, *, progress: Progress
                 .values(wrapped=key.wrapped, master=key.master)
             )
             done += 1
-    if done:
-        # What the former key opens is not to stand in the database's files either.
-        await database.erase_traces()
     return done
 
 
@@ -208,7 +207,8 @@ async def rotate(
                 raise InvalidFieldError("new_key_file", "make a new key and name its file with --new-key-file FILE")
             await _refuse_while_servers_run(database)
             count = await rewrap_all(database, KeyRing(new, [current]), progress=progress)
-            return Rotation(new.id, (current.id,), (), count, resumed=bool(wrapped.get(new.id)))
+            left = await _traces_left(database)
+            return Rotation(new.id, (current.id,), (), count, resumed=bool(wrapped.get(new.id)), traces_left=left)
         unfinished = set(wrapped) - {current.id}
         if new is not None and unfinished and new.id != current.id:
             raise ConflictError(
@@ -220,7 +220,17 @@ async def rotate(
             former, current = (*former, current), MasterKey(key)
         count = await rewrap_all(database, KeyRing(current, former), progress=progress)
         ids = tuple(key.id for key in former if key.id != current.id)
-        return Rotation(current.id, ids, former_files(source), count, resumed=bool(unfinished))
+        left = await _traces_left(database)
+        return Rotation(current.id, ids, former_files(source), count, resumed=bool(unfinished), traces_left=left)
+
+
+async def _traces_left(database: SqlDatabase) -> bool:
+    """Overwrite the old wrapped keys in the database's files; say whether others kept that from being done."""
+    try:
+        await database.erase_traces()
+    except DatabaseUnavailableError:
+        return True
+    return False
 
 
 async def _check(database: SqlDatabase, known: Sequence[MasterKey], wrapped: Mapping[str, int]) -> None:

@@ -30,7 +30,7 @@ from osler.storage.backup.contents import (
 )
 from osler.storage.backup.verify import Report, verify
 from osler.storage.blobs.objects import ObjectStore
-from osler.storage.blobs.vault import _name as object_name
+from osler.storage.blobs.vault import object_name
 from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.database_url import SqliteLocation
 from osler.storage.migrations import current_revision, migrate, migrate_to

@@ -10,7 +10,7 @@ from osler.kernel.errors import BackupError, MasterKeyError
 from osler.kernel.progress import Progress, silent
 from osler.storage.backup.archive import DAMAGED, ArchiveReader
 from osler.storage.backup.contents import Absence, Counts, Head, ObjectBegin, ObjectData, Rows, pieces
-from osler.storage.blobs.vault import _PLAIN as PLAIN
+from osler.storage.blobs.vault import PLAIN
 from osler.storage.repositories.secrets import NAME
 from osler.storage.sealing.deployment import DeploymentSecret
 from osler.storage.sealing.keys import KeyRing

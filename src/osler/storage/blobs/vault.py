@@ -25,7 +25,7 @@ BATCH_SIZE: Final = 4 * 1024 * 1024
 """Bytes that are gathered before a thread seals them: a change of thread costs as much as sealing some 100 KB."""
 
 _SEALED: Final = "s"
-_PLAIN: Final = "p"
+PLAIN: Final = "p"
 _ID: Final = re.compile(r"[sp][0-9a-f]{32}")
 
 
@@ -66,9 +66,9 @@ class SealedBlobVault:
         Raises InvalidFieldError for more than ``limit`` bytes, StorageFullError and BlobsUnavailableError.
         """
         wrapped, opened = self._ring.new_object_key() if self._sealed == "osler" else (None, None)
-        blob_id = (_SEALED if wrapped else _PLAIN) + secrets.token_hex(16)
+        blob_id = (_SEALED if wrapped else PLAIN) + secrets.token_hex(16)
         intake = _Intake(self._secret.content_digest(organization_id), opened, limit)
-        await self._store.put(_name(blob_id), intake.stored(chunks))
+        await self._store.put(object_name(blob_id), intake.stored(chunks))
         return StoredBlob(blob_id, intake.size, intake.digest.hexdigest(), wrapped)
 
     async def stream(self, blob: StoredBlob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -83,7 +83,7 @@ class SealedBlobVault:
         end = blob.size if end is None else min(end, blob.size)
         # The stream of nothing is one empty chunk; it is authenticated like any other.
         chunks = chunks_of(start, end) if start < end else reading.chunks if not blob.size else range(0)
-        name = _name(blob.id)
+        name = object_name(blob.id)
         if chunks and reading.needs_header(chunks):
             reading.open_header(*await self._store.get(name, 0, HEADER_SIZE))
         for window in windows(chunks, WINDOW_CHUNKS):
@@ -103,11 +103,11 @@ class SealedBlobVault:
         Raises ErasedError and MasterKeyError; reading it raises CorruptedError and BlobsUnavailableError.
         """
         reading = BlobReading(blob, self._key_of(blob))
-        return io.BufferedReader(BlobFile(self._store, _name(blob.id), blob.size, reading), CHUNK_SIZE)
+        return io.BufferedReader(BlobFile(self._store, object_name(blob.id), blob.size, reading), CHUNK_SIZE)
 
     async def delete(self, ids: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no error. Raises BlobsUnavailableError."""
-        await self._store.delete([_name(blob_id) for blob_id in ids])
+        await self._store.delete([object_name(blob_id) for blob_id in ids])
 
     async def signed_url(self, blob: StoredBlob, *, media_type: str, expires_at: datetime) -> str:
         """Return a URL that serves the plain bytes without a header until ``expires_at``.
@@ -121,7 +121,7 @@ class SealedBlobVault:
         if lifetime < timedelta(seconds=1):
             raise InvalidFieldError("expires_at", "A signed URL must expire in the future.")
         if blob.key is None:
-            presigned = await self._store.presign(_name(blob.id), lifetime, media_type)
+            presigned = await self._store.presign(object_name(blob.id), lifetime, media_type)
             if presigned is not None:
                 return presigned
         return self._urls.url(blob.id, media_type=media_type, expires_at=expires_at)
@@ -142,7 +142,7 @@ class SealedBlobVault:
         """
         async for name in self._store.list(older_than.astimezone(UTC)):
             blob_id = name.rpartition("/")[2]
-            if _ID.fullmatch(blob_id) and _name(blob_id) == name:
+            if _ID.fullmatch(blob_id) and object_name(blob_id) == name:
                 yield blob_id
 
     async def remove_unfinished(self, older_than: datetime) -> int:
@@ -156,7 +156,7 @@ class SealedBlobVault:
     def _key_of(self, blob: StoredBlob) -> DataKey | None:
         if blob.key is not None:
             return self._ring.open_key(blob.key)
-        if blob.id.startswith(_PLAIN):
+        if blob.id.startswith(PLAIN):
             return None
         raise ErasedError("This was erased for good: its key is destroyed.")
 
@@ -202,7 +202,7 @@ class _Intake:
         return [b"".join(sealed)] if sealed else []
 
 
-def _name(blob_id: str) -> str:
+def object_name(blob_id: str) -> str:
     """Return where a blob lies: in one of 256 folders, as very large folders are slow on some file systems."""
     if not _ID.fullmatch(blob_id):
         raise ValueError("not the id of a blob")
