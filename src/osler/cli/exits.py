@@ -6,7 +6,7 @@ from osler.kernel import errors
 
 USAGE: Final = 2
 INCOMPLETE: Final = 3
-"""The result is written, but the recording breaks off: some of the visit could not be read."""
+"""The result is written, but something could not be read: a recording that breaks off, what a deployment had lost."""
 INTERNAL: Final = 70
 INTERRUPTED: Final = 130
 
