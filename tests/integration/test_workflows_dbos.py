@@ -212,6 +212,12 @@ async def test_a_stop_cuts_off_what_takes_longer_and_hands_it_over_at_once(
     stopping = time.monotonic()
     await engine.stop(grace=0.2)
     assert time.monotonic() - stopping < 3
+    schema = "" if database.is_sqlite else "dbos."
+    async with database.read() as transaction:
+        status = (
+            await transaction.connection.execute(text(f"SELECT status FROM {schema}workflow_status"))
+        ).scalar_one()
+    assert status == "ENQUEUED"  # free for any other process
     await engine.start([workflow], execute=True)
     await until(database, [job], seconds=1.5)  # sooner than a dead process would be found out
     assert diary.of(job) == ["draft", "draft"]
