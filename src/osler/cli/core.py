@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def run(work: "Callable[[Core], Awaitable[Result]]") -> Result:
+def run(work: "Callable[[Core], Awaitable[Result]]", *, makes_jobs: bool = False) -> Result:
     """Open the deployment that the environment names, do ``work`` with it, close it, and return the result.
 
-    No jobs are executed here; those that the work enqueues are for ``osler serve`` and ``osler worker``. Errors go up:
-    :mod:`osler.cli.app` turns them into a line and an exit code.
+    No jobs are executed here. Those that the work enqueues or retries, which it may only with ``makes_jobs``, are for
+    ``osler serve`` and ``osler worker``. Errors go up: :mod:`osler.cli.app` turns them into a line and an exit code.
     """
     from osler import logs
     from osler.bootstrap import open_core, read_settings
@@ -24,7 +24,7 @@ def run(work: "Callable[[Core], Awaitable[Result]]") -> Result:
     logs.configure("warning")
 
     async def opened() -> Result:
-        async with open_core(settings) as core:
+        async with open_core(settings, engine="dbos" if makes_jobs else "closed") as core:
             return await work(core)
 
     return asyncio.run(opened())

@@ -60,7 +60,7 @@ def retry_jobs(
             return [await core.jobs.retry(OPERATOR, job_id)]
         return await core.jobs.retry_failed(OPERATOR, organization_id)
 
-    _show(run(retry), "No job has failed.", as_json=as_json, output=output)
+    _show(run(retry, makes_jobs=True), "No job has failed.", as_json=as_json, output=output)
 
 
 def _show(jobs: Sequence[Job], none: str, *, as_json: bool, output: Any) -> None:
