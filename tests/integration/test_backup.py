@@ -3,7 +3,10 @@
 import asyncio
 import os
 import random
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -362,6 +365,49 @@ async def test_a_key_that_does_not_open_is_counted_not_fatal(source: Laboratory,
         )
     report = await create_backup(await source.deployment(), file)
     assert report.unreadable_keys == 1 and not report.complete
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from osler.storage.backup.create import create_backup
+from osler.storage.database import SqlDatabase
+from tests.deployment_lab import Laboratory
+
+
+async def run(url, folder, key, file):
+    source = Laboratory(SqlDatabase(url), folder, bytes.fromhex(key))
+    await create_backup(await source.deployment(), file, progress=lambda what, *_: print(what, flush=True))
+
+
+asyncio.run(run(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])))
+"""
+
+
+async def test_a_backup_that_is_killed_leaves_no_file_of_its_name(
+    anyio_backend: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    source = Laboratory(SqlDatabase(sqlite_url), tmp_path / "source")
+    organization_id, user_id = await source.organization()
+    for _ in range(4):
+        await source.visit(organization_id, user_id, os.urandom(5_000_000))
+    file = tmp_path / "backups" / "osler.backup"
+    file.parent.mkdir()
+    command = [sys.executable, "-c", KILLED, sqlite_url, str(source.folder), source.key.hex(), str(file)]
+    for doing in ("reading rows", "reading recordings", "checking"):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        ) as process:
+            assert process.stdout
+            assert any(line.startswith(doing) for line in process.stdout)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert not file.exists()
+        (part,) = file.parent.iterdir()
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+        part.unlink()
+    assert (await create_backup(await source.deployment(), file)).complete
+    await source.database.dispose()
 
 
 @pytest.mark.services

@@ -39,7 +39,7 @@ async def initialise(settings: "Settings | None" = None) -> Initialised:
 
     settings = settings or read_settings()
     made: list[str] = []
-    if _make_folder(settings.data_path):
+    if make_folder(settings.data_path):
         made.append("data folder")
     master, digest = master_key_source(settings), digest_key_source(settings)
     database = SqlDatabase(settings.database_url)
@@ -116,7 +116,7 @@ async def _is_current(database: "SqlDatabase") -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> bool:
+def make_folder(folder: Path) -> bool:
     """Make a folder for its owner alone; False if it stands. Raises OutputError."""
     from osler.kernel.errors import OutputError
 

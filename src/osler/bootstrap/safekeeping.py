@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osler.bootstrap.initialise import make_folder
 from osler.bootstrap.places import (
     blobs_folder,
     digest_key_source,
@@ -75,6 +76,7 @@ async def restore_backup(path: Path, *, former_key: Path | None = None, progress
 
     settings = read_settings()
     ring = _ring(settings, former_key)
+    make_folder(settings.data_path)
     async with _database(settings) as database:
         return await restore_backup(_target(settings, database, ring), path, progress=progress)
 
