@@ -13,6 +13,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+IN_ORDER = ("created_at", "id")
+"""Columns by which lists are ordered."""
+
 
 def _row_of_encounter(table: str) -> tuple[sa.schema.SchemaItem, ...]:
     """Return what most tables begin with: a row of its own id that belongs to an encounter of one organization."""
@@ -225,14 +228,10 @@ def upgrade() -> None:
         postgresql_where=sa.text("consent_erase_at IS NOT NULL"),
     )
     op.create_index("ix_encounters_counted", "encounters", ["organization_id", "owner_id", "state", "purpose"])
-    op.create_index(
-        "ix_encounters_ehr_patient", "encounters", ["organization_id", "ehr_patient_index", "created_at", "id"]
-    )
-    op.create_index("ix_encounters_organization_created", "encounters", ["organization_id", "created_at", "id"])
-    op.create_index("ix_encounters_owner_created", "encounters", ["organization_id", "owner_id", "created_at", "id"])
-    op.create_index(
-        "ix_encounters_profile", "encounters", ["organization_id", "patient_profile_id", "created_at", "id"]
-    )
+    op.create_index("ix_encounters_ehr_patient", "encounters", ["organization_id", "ehr_patient_index", *IN_ORDER])
+    op.create_index("ix_encounters_organization_created", "encounters", ["organization_id", *IN_ORDER])
+    op.create_index("ix_encounters_owner_created", "encounters", ["organization_id", "owner_id", *IN_ORDER])
+    op.create_index("ix_encounters_profile", "encounters", ["organization_id", "patient_profile_id", *IN_ORDER])
     op.create_table(
         "linked_accounts",
         sa.Column("id", sa.Text(), nullable=False),
@@ -280,16 +279,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_patient_profiles"),
     )
     op.create_index(
-        "ix_patient_profiles_ehr_patient",
-        "patient_profiles",
-        ["organization_id", "ehr_patient_index", "created_at", "id"],
+        "ix_patient_profiles_ehr_patient", "patient_profiles", ["organization_id", "ehr_patient_index", *IN_ORDER]
     )
-    op.create_index(
-        "ix_patient_profiles_organization_created", "patient_profiles", ["organization_id", "created_at", "id"]
-    )
-    op.create_index(
-        "ix_patient_profiles_owner", "patient_profiles", ["organization_id", "owner_id", "created_at", "id"]
-    )
+    op.create_index("ix_patient_profiles_organization_created", "patient_profiles", ["organization_id", *IN_ORDER])
+    op.create_index("ix_patient_profiles_owner", "patient_profiles", ["organization_id", "owner_id", *IN_ORDER])
     op.create_table(
         "code_sets",
         *_row_of_encounter("code_sets"),
