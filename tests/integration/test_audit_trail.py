@@ -561,6 +561,25 @@ async def test_a_chain_is_verified_while_it_grows(audit: AuditService, database:
 
 
 @pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("gap", [1, 19, 20, 21, 70, 10**6, 2**62])
+async def test_entries_beyond_a_gap_of_any_width_are_found(
+    audit: AuditService, database: SqlDatabase, gap: int
+) -> None:
+    await fill(audit, database, 30)
+    await execute(database, update(audit_entries).where(row(30)).values(sequence=30 + gap))
+    found = await audit.verify(ONE)
+    assert found.entries == 30
+    assert BrokenLink(30, Fault.MISSING) in found.broken
+    assert len(found.broken) == min(gap + 2, 1000)
+    repository = SqlAuditRepository()
+    async with database.read() as transaction:
+        for limit in (1, 20, 29, 30, 100):
+            entries = [entry async for entry in repository.entries(transaction, ONE, limit=limit)]
+            expected = [*range(1, 30), 30 + gap][:limit]
+            assert [entry.sequence for entry in entries] == expected
+
+
+@pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("edge", [19, 20, 21, 49, 50, 51, 100])
 async def test_faults_around_the_edges_of_pages_are_named(
     audit: AuditService, database: SqlDatabase, edge: int

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy import Row, Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from osler.audit.model import Actor, ActorKind, AuditEntry, AuditEvent, ChainHead, Outcome
@@ -15,6 +15,9 @@ from osler.storage.tables.audit import audit_entries, audit_heads
 
 PAGE: Final = 1000
 """Rows that are in memory at once while entries are yielded."""
+
+LAST: Final = 2**63 - 1
+"""The largest sequence that a column holds."""
 
 _HEAD: Final = select(audit_heads).where(audit_heads.c.organization_id == bindparam("organization"))
 _LOCKED_HEAD: Final = _HEAD.with_for_update()
@@ -71,16 +74,30 @@ class SqlAuditRepository:
         """
         connection = connection_of(transaction)
         query = _selection(organization_id, since, action, encounter_id).order_by(audit_entries.c.sequence)
+        number = audit_entries.c.sequence
+        whole = since is None and action is None and encounter_id is None
         remaining = limit
         while remaining is None or remaining > 0:
             size = PAGE if remaining is None else min(PAGE, remaining)
-            page = await _read(connection, query.where(audit_entries.c.sequence > after).limit(size), organization_id)
+            until = min(after + size, LAST)
+            # Of a whole chain a window of numbers: as long as PostgreSQL knows a table little, it would answer a limit
+            # by sorting all that is left of the chain, for every page.
+            page_query = query.where(number > after, number <= until) if whole else query.where(number > after)
+            page = await _read(connection, page_query.limit(size), organization_id)
             for entry in page:
                 yield entry
-            if len(page) < size:
+            remaining = None if remaining is None else remaining - len(page)
+            if len(page) == size:
+                after = page[-1].sequence
+            elif not whole:
                 return
-            after = page[-1].sequence
-            remaining = None if remaining is None else remaining - size
+            else:
+                # The end, or a gap of whatever width.
+                beyond = (audit_entries.c.organization_id == organization_id, number > until)
+                following = await connection.scalar(select(func.min(number)).where(*beyond))
+                if following is None:
+                    return
+                after = following - 1
 
     async def organizations(self, transaction: Transaction) -> tuple[str, ...]:
         """Return the ids of the organizations that have a chain, or only its entries, or only its head."""
