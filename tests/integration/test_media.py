@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,7 @@ from osler.config import Settings
 from osler.encounters.model import ErasureReason, ErasureScope
 from osler.kernel.errors import CorruptedError
 from tests.server_lab import Server
+from tests.servers.swift import SwiftServer
 
 pytestmark = pytest.mark.anyio
 
@@ -285,3 +287,32 @@ async def test_a_download_under_way_is_ended_before_the_server_stops(settings: S
             assert bytes(received) == visit.content
             assert await asyncio.to_thread(server.wait) == 0
             assert url.params["signature"] not in server.text()
+
+
+@pytest.mark.services
+async def test_a_recording_in_a_bucket_is_served_by_a_server_of_these_settings(
+    swift: SwiftServer, tmp_path: Path
+) -> None:
+    """Everything by settings: init, upload, signed URL, another process that serves it, readiness."""
+    swift.make_bucket("clinic")
+    environment = {
+        "OSLER_BLOBS": "s3://clinic/osler",
+        "OSLER_S3_ENDPOINT": swift.endpoint,
+        "OSLER_S3_REGION": swift.region,
+        "OSLER_S3_ACCESS_KEY_ID": swift.access_key_id,
+        "OSLER_S3_SECRET_ACCESS_KEY": swift.secret_access_key,
+    }
+    values: dict[str, Any] = {name.removeprefix("OSLER_").lower(): value for name, value in environment.items()}
+    settings = Settings(data=tmp_path / "data", **values)
+    async with recorded(settings, sound(SECONDS)) as visit:
+        assert not (tmp_path / "data/blobs").exists()
+        log = tmp_path / "server.log"
+        with Server(tmp_path / "data", "--no-worker", log=log, environment=environment) as server:
+            ready = await asyncio.to_thread(server.get, "/readyz")
+            assert ready.json()["checks"]["blobs"] == {"status": "ok"}, ready.text
+            url = httpx.URL(await visit.url()).copy_with(port=server.port)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                part = await client.get(url, headers={"Range": "bytes=70000-80000"})
+            assert part.status_code == 206 and part.content == visit.content[70000:80001]
+            assert server.line("ready")["blobs"] == "s3"  # type: ignore[index]
+            assert swift.secret_access_key not in server.text()
