@@ -65,9 +65,11 @@ async def test_recordings_and_segments_come_back_as_they_were_written(lab: Labor
         await rows.set_segment_status(
             transaction, first.organization_id, segments[0].id, SegmentStatus.FAILED, failure="EngineError"
         )
-        await rows.set_pending_ready(transaction, first.organization_id, first.id)
+        await rows.set_segment_status(
+            transaction, first.organization_id, segments[1].id, SegmentStatus.READY, seconds=2.0
+        )
     failed = replace(segments[0], status=SegmentStatus.FAILED, failure="EngineError")
-    ready = replace(segments[1], status=SegmentStatus.READY)
+    ready = replace(segments[1], status=SegmentStatus.READY, seconds=2.0)
     async with lab.database.read() as transaction:
         assert await rows.get(transaction, first.organization_id, first.id) == changed
         assert await rows.of_encounter(transaction, visit.organization_id, visit.id) == [changed, second]

@@ -106,7 +106,6 @@ async def test_what_belongs_to_one_organization_is_not_found_by_another(lab: Lab
         await notes.save(transaction, replace(note, organization_id=stranger, stale=True, content=None))
         await audio.save(transaction, replace(recording, organization_id=stranger, state=RecordingState.ERASED))
         await audio.set_segment_status(transaction, stranger, segment.id, SegmentStatus.FAILED)
-        await audio.set_pending_ready(transaction, stranger, recording.id)
         assert await releases.withdraw(transaction, stranger, visit.id) == 0
         assert await notes.get(transaction, visit.organization_id, note.id) == note
         assert await audio.get(transaction, visit.organization_id, recording.id) == recording

@@ -73,10 +73,6 @@ class RecordingRepository(Protocol):
         failure: str | None = None,
     ) -> None: ...
 
-    async def set_pending_ready(self, transaction: Transaction, organization_id: str, recording_id: str) -> None:
-        """Mark the segments that wait for words of their own as ready: the final transcript has them."""
-        ...
-
     async def segment_of_blob(self, transaction: Transaction, blob_id: str) -> Segment | None:
         """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""
         ...

@@ -100,7 +100,7 @@ class SpeechEngines:
     def close(self) -> None:
         """Break off what goes on, which fails with a retryable EngineError; nothing can be begun any more.
 
-        Call it after the workflow engine was stopped, which cancels what it hands over: work that fails is not handed over.
+        Call it after the workflow engine was stopped, which hands over what it cancels: what fails, it does not.
         """
         self._closed.set()
 

@@ -154,13 +154,14 @@ class Transcription:
         )
         await self._recordings.save(transaction, recording)
         for segment in task.segments:
-            await self._recordings.set_segment_status(
-                transaction,
-                job.organization_id,
-                segment.id,
-                SegmentStatus.READY,
-                seconds=sound.lengths.get(segment.id),
-            )
+            if segment.status is not SegmentStatus.READY or segment.seconds is None:
+                await self._recordings.set_segment_status(
+                    transaction,
+                    job.organization_id,
+                    segment.id,
+                    SegmentStatus.READY,
+                    seconds=sound.lengths.get(segment.id),
+                )
         version = None
         if heard is not None:
             transcript_id = derived_id("transcript", job.id)

@@ -137,18 +137,6 @@ class SqlRecordingRepository:
             .values(values)
         )
 
-    async def set_pending_ready(self, transaction: Transaction, organization_id: str, recording_id: str) -> None:
-        """Mark the segments that wait for words of their own as ready: the final transcript has them."""
-        await connection_of(transaction).execute(
-            update(segments)
-            .where(
-                segments.c.organization_id == organization_id,
-                segments.c.recording_id == recording_id,
-                segments.c.status == SegmentStatus.PENDING.value,
-            )
-            .values(status=SegmentStatus.READY.value)
-        )
-
     async def segment_of_blob(self, transaction: Transaction, blob_id: str) -> Segment | None:
         """Find whose audio a signed URL serves, in whatever organization; the URL's signature is the permission."""
         row = (await connection_of(transaction).execute(_segments().where(segments.c.blob_id == blob_id))).first()
