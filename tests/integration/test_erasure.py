@@ -1,5 +1,6 @@
 """What is erased is gone for good: from rows, blobs, files and lists; what is signed stays where the scope says so."""
 
+import asyncio
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from osler.audit.model import SYSTEM
 from osler.encounters import erasure as erasure_module
 from osler.encounters.model import ErasureReason, ErasureScope
 from osler.kernel.errors import BlobsUnavailableError, CorruptedError, ErasedError, NotFoundError
+from osler.kernel.ids import new_id
 from osler.kernel.jobs import JobFilter, JobState
 from osler.storage.database import SqlDatabase
 from osler.storage.database_url import SqliteLocation
@@ -280,6 +282,36 @@ async def test_an_unknown_encounter_cannot_be_erased_and_leaves_no_line_in_the_l
             reason=ErasureReason.COMMAND,
         )
     assert await lab.ledger.ids() == []
+
+
+async def test_audio_that_arrives_while_an_encounter_is_erased_is_refused_or_erased_with_it(lab: EncountersLab) -> None:
+    made = await full(lab)
+    organization_id, encounter_id = made.encounter.organization_id, made.encounter.id
+
+    async def send(index: int) -> bool:
+        await asyncio.sleep(index * 0.004)
+        blob = await lab.store(organization_id, MARKER.encode())
+        segment = replace(made.segment, id=new_id(), index=index, blob=blob, received_at=lab.clock.now())
+        try:
+            async with lab.database.write() as transaction:
+                await lab.encounters.audio_allowed(transaction, organization_id, encounter_id)
+                await lab.recording_rows.add_segment(transaction, segment)
+        except ErasedError:
+            return False
+        return True
+
+    async def erase_soon() -> None:
+        await asyncio.sleep(0.04)
+        await erase(lab, made, ErasureScope.EVERYTHING)
+
+    assert await send(1)
+    taken = (await asyncio.gather(erase_soon(), *(send(index) for index in range(2, 42))))[1:]
+    assert not await send(42)
+    rows = await rows_below(lab, encounter_id)
+    assert len(rows["segments"]) == 2 + taken.count(True)
+    assert all(row["blob_id"] is None for row in rows["segments"])
+    assert await lab.erasure.sweep_orphan_blobs(timedelta(days=-36500)) == taken.count(False) + 1
+    assert lab.blob_files() == set()
 
 
 @pytest.mark.parametrize("scope", [ErasureScope.EVERYTHING, ErasureScope.AUDIO_AND_UNSIGNED])
