@@ -58,7 +58,10 @@ class LiveKeyRing(KeyRing):
         return super().new_object_key()
 
     def _unwrap(self, key: ObjectKey) -> bytes:
-        if key.wrapped and key.master not in self._keys and time.monotonic() - self._asked > RELOAD_PAUSE:
+        # The pause is for sources that cannot tell whether they changed, and for keys that nobody has.
+        if (key.wrapped and key.master not in self._keys) and (
+            self._state() != self._seen or time.monotonic() - self._asked > RELOAD_PAUSE
+        ):
             self._reload()
         return super()._unwrap(key)
 
