@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -69,6 +70,7 @@ def run_until_stopped(work: Callable[[Stop], Awaitable[None]]) -> None:
         await work(stop)
         threads.shutdown(wait=False, cancel_futures=True)
         if not await _ended():
+            _say_where()
             _end_now(0)
 
     asyncio.run(supervised())
@@ -81,6 +83,17 @@ async def _ended() -> bool:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+def _say_where() -> None:
+    import structlog
+
+    frames = sys._current_frames()
+    for thread in threading.enumerate():
+        frame = frames.get(thread.ident or 0)
+        if thread.name.startswith(_PREFIX) and frame is not None:
+            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            structlog.get_logger().warning("a thread still computes: ending without it", place=place)
 
 
 def _end_now(code: int) -> None:
