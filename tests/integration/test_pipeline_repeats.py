@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from osler.audio.model import RecordingState
 from osler.encounters.model import EncounterState
@@ -14,6 +15,7 @@ from osler.notes.model import TextStatus
 from osler.storage.database import SqlDatabase
 from osler.storage.tables.audit import audit_entries, audit_heads
 from osler.storage.tables.jobs import jobs
+from osler.storage.tables.speech import transcripts
 from tests.deployment_lab import contents
 from tests.pipeline_lab import CLIENT, WORDS, Laboratory, laboratory, tones
 
@@ -193,6 +195,49 @@ async def test_a_note_from_a_transcript_that_was_replaced_meanwhile_is_kept_and_
     await lab.note_writing.write_note(job)
     note = await lab.notes.current(lab.organization.id, encounter.id)
     assert note is not None and (note.status, note.transcript_id, note.stale) == (TextStatus.CREATED, first.id, True)
+
+
+async def test_a_note_waits_for_every_recording_that_is_still_to_be_heard(lab: Laboratory) -> None:
+    encounter = await lab.encounter()
+    live = await lab.start(encounter)
+    note = await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
+    for data in (tones(-1), tones(0)):
+        await lab.upload(encounter, data)
+    silent, spoken = await lab.jobs_of(encounter, JobKind.TRANSCRIBE_RECORDING)
+    await lab.transcription.transcribe_recording(silent)
+    assert (await lab.notes.get(lab.organization.id, note.id)).status is TextStatus.GENERATING
+    await lab.segment(encounter, live, 0, tones(1))
+    await lab.finish(encounter, live)
+    await lab.transcription.transcribe_recording(spoken)
+    assert await lab.jobs_of(encounter, JobKind.WRITE_NOTE) == []
+    whole = (await lab.jobs_of(encounter, JobKind.TRANSCRIBE_RECORDING))[-1]
+    await lab.transcription.transcribe_recording(whole)
+    assert len(await lab.jobs_of(encounter, JobKind.WRITE_NOTE)) == 1
+
+
+async def test_a_silent_upload_does_not_end_the_wait_for_a_recording_that_goes_on(lab: Laboratory) -> None:
+    encounter = await lab.encounter()
+    await lab.start(encounter)
+    note = await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
+    await lab.upload(encounter, tones(-1))
+    await lab.transcription.transcribe_recording(await lab.queued(encounter, JobKind.TRANSCRIBE_RECORDING))
+    assert (await lab.notes.get(lab.organization.id, note.id)).status is TextStatus.GENERATING
+
+
+async def test_a_note_is_not_stored_if_only_its_transcript_was_erased_while_it_was_written(lab: Laboratory) -> None:
+    encounter, transcribing = await a_finished_recording(lab)
+    await lab.transcription.transcribe_recording(transcribing)
+    loop = asyncio.get_running_loop()
+
+    async def erase_transcript() -> None:
+        async with lab.database.write() as transaction:
+            await transaction.connection.execute(update(transcripts).values(sealed=None))
+
+    lab.writer.during = lambda: asyncio.run_coroutine_threadsafe(erase_transcript(), loop).result()
+    await lab.note_writing.write_note(await lab.queued(encounter, JobKind.WRITE_NOTE))
+    note = await lab.notes.current(lab.organization.id, encounter.id)
+    assert lab.writer.calls == 1 and note is not None
+    assert (note.status, note.failure, note.content) == (TextStatus.FAILED, "erased", None)
 
 
 async def test_all_of_it_again_by_an_engine_that_begins_anew_changes_nothing(lab: Laboratory) -> None:

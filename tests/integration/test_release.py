@@ -100,6 +100,11 @@ async def test_signing_is_refused_when_there_is_nothing_to_sign(database: SqlDat
     await lab.release.sign(CLIENT, lab.organization.id, encounter.id, lab.user.id)
     with pytest.raises(ConflictError):  # signed already
         await lab.release.sign(CLIENT, lab.organization.id, encounter.id, lab.user.id)
+    await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
+    await lab.begin(execute=False)
+    await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
+    with pytest.raises(ConflictError):  # one could be signed, but a newer one is being written
+        await lab.release.sign(CLIENT, lab.organization.id, encounter.id, lab.user.id)
     await lab.erasure.erase(
         OPERATOR, lab.organization.id, encounter.id, scope=ErasureScope.EVERYTHING, reason=ErasureReason.COMMAND
     )

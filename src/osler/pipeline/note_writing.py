@@ -12,7 +12,7 @@ from osler.kernel.jobs import Job
 from osler.kernel.transactions import Database, Transaction
 from osler.notes.model import Note, NoteVersion, TextStatus, VoiceStyle
 from osler.notes.ports import NoteRepository
-from osler.notes.records import NoteRecordService
+from osler.notes.records import ERASED, NoteRecordService
 from osler.notes.service import NoteService
 from osler.release.service import ReleaseService
 from osler.speech.model import Transcript, TranscriptVersion
@@ -61,8 +61,9 @@ class NoteWriting:
             if note is None:
                 return
             latest = await self._transcripts.current(transaction, job.organization_id, note.encounter_id)
-            if transcript is not None and latest is None:
-                return  # what the note rests on was erased meanwhile
+            if transcript is not None and latest is None:  # what the note rests on was erased meanwhile
+                await self._note_records.fail(transaction, note, ERASED)
+                return
             stale = latest is not None and (transcript is None or latest.id != transcript.id)
             note = await self._note_records.complete(transaction, note, written, transcript, stale=stale)
             await self._settle(transaction, note)

@@ -60,7 +60,7 @@ class TranscriptService:
         if any(recording.state is RecordingState.FINISHED for recording in recordings):
             return True
         opened = [recording.index for recording in recordings if recording.state is RecordingState.OPEN]
-        done = [recording.index for recording in recordings if recording.state is RecordingState.COMPLETE]
+        done = [r.index for r in recordings if r.state is RecordingState.COMPLETE and r.failure is None]
         return max(opened, default=-1) > max(done, default=-1)
 
     async def store(
