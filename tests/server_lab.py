@@ -1,5 +1,6 @@
 """Real processes of ``osler serve`` and ``osler worker``, and what they said."""
 
+import contextlib
 import json
 import os
 import signal
@@ -140,3 +141,18 @@ def cpu_seconds(pid: int) -> float:
     """Return how long a process has computed, in user and system mode together (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def connections(pid: int) -> set[tuple[str, str]]:
+    """Return the internet sockets of a process: (own address and port, the other's), as proc(5) writes them."""
+    links = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while we look
+            links.append(str(descriptor.readlink()))
+    owned = {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
+    rows = [
+        line.split()
+        for protocol in ("tcp", "tcp6", "udp", "udp6")
+        for line in Path(f"/proc/{pid}/net/{protocol}").read_text().splitlines()[1:]
+    ]
+    return {(row[1], row[2]) for row in rows if row[9] in owned}

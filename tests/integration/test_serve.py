@@ -19,7 +19,7 @@ import pytest
 
 from osler import __version__
 from tests.integration.cli import Finished
-from tests.server_lab import OslerProcess, Server, clean_environment, cpu_seconds
+from tests.server_lab import OslerProcess, Server, clean_environment, connections, cpu_seconds
 
 READY_SECONDS = 3.0
 MODEL_LIBRARIES = ("ctranslate2", "onnxruntime", "libtorch", "/av.libs/")
@@ -150,6 +150,15 @@ def test_a_server_is_ready_within_three_seconds_and_loads_no_model(made: Path, t
             loaded = Path(f"/proc/{server.pid}/maps").read_text()
         assert [library for library in MODEL_LIBRARIES if library in loaded] == []
     assert min(computed) <= READY_SECONDS
+
+
+def test_a_server_speaks_to_nobody_but_those_who_ask_it(server: Server) -> None:
+    server.get("/readyz")
+    server.get("/metrics")
+    own = f"0100007F:{server.port:04X}"
+    sockets = connections(server.pid)
+    assert (own, "00000000:0000") in sockets
+    assert {address for address, _ in sockets} == {own}
 
 
 def test_metrics_are_prometheus_text_without_ids(server: Server) -> None:
