@@ -1,5 +1,6 @@
 """The promise that nothing about a patient reaches a log line, whatever is logged and by whom."""
 
+import ast
 import asyncio
 import io
 import json
@@ -11,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -264,6 +266,28 @@ def test_a_closed_stream_does_not_stop_the_work() -> None:
     code += "structlog.get_logger().error('done')\nprint('worked')\n"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "worked\n"
+
+
+def test_every_line_of_our_code_has_a_constant_text_and_listed_fields_only() -> None:
+    """Otherwise it would be there and say nothing: the filter leaves out what is neither."""
+    levels = {"debug", "info", "warning", "error", "exception", "critical"}
+    seen = 0
+    for path in sorted((Path(logs.__file__).parent).rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in levels):
+                continue
+            owner = ast.unparse(call.func.value)
+            if owner not in ("log", "_log", "logger", "_logger", "structlog.get_logger()", "logging.getLogger()"):
+                continue
+            seen += 1
+            where = f"{path.name}:{call.lineno}"
+            assert call.args and isinstance(call.args[0], ast.Constant), f"{where}: no constant text"
+            named = {keyword.arg for keyword in call.keywords if keyword.arg not in (None, "extra", "exc_info")}
+            for keyword in call.keywords:
+                if keyword.arg == "extra" and isinstance(keyword.value, ast.Dict):
+                    named |= {str(key.value) for key in keyword.value.keys if isinstance(key, ast.Constant)}
+            assert named <= set(logs.FIELDS), f"{where}: {sorted(map(str, named - set(logs.FIELDS)))} would be left out"
+    assert seen > 20
 
 
 def test_a_process_that_configures_nothing_shows_no_values_of_variables_either() -> None:
