@@ -16,9 +16,12 @@ from osler.audio.model import SAMPLE_RATE, Samples
 from osler.audio.service import AudioService
 from osler.audit.model import OPERATOR, Actor, ActorKind
 from osler.audit.service import AuditService
+from osler.encounters.context import ContextDocumentService
 from osler.encounters.erasure import ErasureService
 from osler.encounters.model import Encounter, EncounterState
+from osler.encounters.ports import DocumentParser
 from osler.encounters.service import EncounterService
+from osler.engines.documents.parser import SubprocessDocumentParser
 from osler.kernel.clock import SystemClock
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.jobs import Job, JobFilter, JobKind, JobState
@@ -27,6 +30,7 @@ from osler.notes.model import Evidence, Note, Section, Sentence, VoiceStyle
 from osler.notes.records import NoteRecordService
 from osler.notes.service import NoteService
 from osler.notes.templates import Template
+from osler.pipeline.context_parsing import ContextParsing
 from osler.pipeline.note_writing import NoteWriting
 from osler.pipeline.precedence import SpeechEngines
 from osler.pipeline.service import JobService
@@ -49,6 +53,7 @@ from osler.storage.repositories.access import (
 )
 from osler.storage.repositories.audio import SqlRecordingRepository
 from osler.storage.repositories.audit import SqlAuditRepository
+from osler.storage.repositories.context import SqlContextDocumentRepository
 from osler.storage.repositories.encounters import SqlEncounterRepository
 from osler.storage.repositories.erasure import SqlEncounterEraser
 from osler.storage.repositories.jobs import SqlJobRepository
@@ -165,6 +170,8 @@ class Laboratory:
     access: AccessService
     audit: AuditService
     encounters: EncounterService
+    context: ContextDocumentService
+    context_parsing: ContextParsing
     erasure: ErasureService
     audio: AudioService
     transcripts: TranscriptService
@@ -185,7 +192,12 @@ class Laboratory:
     async def begin(self, *, execute: bool = True) -> None:
         """Run jobs from now on, or (``execute`` False) only queue them."""
         await self.engine.start(
-            workflows(transcription=self.transcription, note_writing=self.note_writing, erasure=self.erasure),
+            workflows(
+                transcription=self.transcription,
+                note_writing=self.note_writing,
+                context_parsing=self.context_parsing,
+                erasure=self.erasure,
+            ),
             execute=execute,
         )
 
@@ -262,6 +274,7 @@ async def laboratory(
     encoder: Any = None,
     load: Callable[[], SpeechService] | None = None,
     notes_by: NoteService | None = None,
+    parser: DocumentParser | None = None,
 ) -> Laboratory:
     """Wire the rooms on ``database`` and on blobs below ``folder``, with an organization; jobs are queued, not run."""
     ring = KeyRing(MasterKey(b"a key of tests only, of 32 bytes"))
@@ -318,6 +331,16 @@ async def laboratory(
         audit=audit,
         clock=CLOCK,
     )
+    context = ContextDocumentService(
+        database=database,
+        documents=SqlContextDocumentRepository(rows, CLOCK),
+        encounters=encounters,
+        vault=vault,
+        queue=engine,
+        audit=audit,
+        clock=CLOCK,
+    )
+    parser = parser or SubprocessDocumentParser()
     transcriber, writer = ToneTranscriber(), PlainWriter()
     speech = load or (lambda: SpeechService(ToneDetector(), transcriber, encoder or ToneEncoder()))
     engines = SpeechEngines(speech)
@@ -328,6 +351,8 @@ async def laboratory(
         access=access,
         audit=audit,
         encounters=encounters,
+        context=context,
+        context_parsing=ContextParsing(database=database, documents=context, vault=vault, load_parser=lambda: parser),
         erasure=ErasureService(
             database=database,
             clock=CLOCK,

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     note_workers: int = Field(default=1, ge=1, le=64)
     """``OSLER_NOTE_WORKERS``: notes that one process writes at once."""
 
+    document_pages: int = Field(default=200, ge=1, le=5000)
+    """``OSLER_DOCUMENT_PAGES``: pages of a context document at most."""
+
+    document_seconds: int = Field(default=1200, ge=10, le=86_400)
+    """``OSLER_DOCUMENT_SECONDS``: seconds after which the reading of a context document is given up."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """``OSLER_LOG_LEVEL``: the least urgent lines that are logged."""
 

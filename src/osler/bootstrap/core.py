@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from osler.bootstrap.engines import missing_weights, note_service, speech_service
+from osler.bootstrap.engines import document_parser, missing_weights, note_service, speech_service
 from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from osler.audio.service import AudioService
     from osler.audit.service import AuditService
     from osler.config import Settings
+    from osler.encounters.context import ContextDocumentService
     from osler.encounters.erasure import ErasureService
+    from osler.encounters.ports import DocumentParser
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
@@ -58,6 +60,7 @@ class Core:
     audit: "AuditService"
     encounters: "EncounterService"
     profiles: "PatientProfileService"
+    context: "ContextDocumentService"
     erasure: "ErasureService"
     audio: "AudioService"
     playback: "PlaybackService"
@@ -86,11 +89,13 @@ async def open_core(
     engine: EngineKind = "dbos",
     speech: "Callable[[], SpeechService] | None" = None,
     notes: "Callable[[], NoteService] | None" = None,
+    documents: "Callable[[], DocumentParser] | None" = None,
 ) -> AsyncIterator[Core]:
     """Open the deployment that the settings name; with ``execute`` also run its jobs in this process.
 
     ``apply_ledger`` first erases again what a restored database brought back: for processes that serve or execute.
-    ``speech`` and ``notes`` make other engines than the settings name; they are called when the first job needs them.
+    ``speech``, ``notes`` and ``documents`` make other engines than the settings name; they are called when the first
+    job needs them.
     Nothing is written before the version of the database and the master key are known to be right.
 
     Raises OlderDatabaseError where ``osler init`` is to be run, NewerDatabaseError, MasterKeyError, BackupError (a
@@ -110,6 +115,7 @@ async def open_core(
             parts,
             speech or (lambda: speech_service(settings.speech_model, settings)),
             notes or note_service,
+            documents or (lambda: document_parser(settings)),
         )
         if apply_ledger:
             await core.erasure.apply_ledger()
@@ -170,17 +176,22 @@ async def _parts(settings: "Settings", database: "SqlDatabase", clock: "Clock", 
 
 
 def _services(
-    parts: _Parts, load_speech: "Callable[[], SpeechService]", load_notes: "Callable[[], NoteService]"
+    parts: _Parts,
+    load_speech: "Callable[[], SpeechService]",
+    load_notes: "Callable[[], NoteService]",
+    load_parser: "Callable[[], DocumentParser]",
 ) -> "tuple[Core, tuple[Workflow, ...], SpeechEngines]":
     """Put the services on the adapters, from left to right through the house."""
     from osler.access.service import AccessService
     from osler.audio.playback import PlaybackService
     from osler.audio.service import AudioService
     from osler.audit.service import AuditService
+    from osler.encounters.context import ContextDocumentService
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.notes.records import NoteRecordService
+    from osler.pipeline.context_parsing import ContextParsing
     from osler.pipeline.housekeeping import Housekeeping
     from osler.pipeline.note_writing import NoteWriting
     from osler.pipeline.precedence import SpeechEngines
@@ -197,6 +208,7 @@ def _services(
     )
     from osler.storage.repositories.audio import SqlRecordingRepository
     from osler.storage.repositories.audit import SqlAuditRepository
+    from osler.storage.repositories.context import SqlContextDocumentRepository
     from osler.storage.repositories.encounters import SqlEncounterRepository
     from osler.storage.repositories.erasure import SqlEncounterEraser
     from osler.storage.repositories.jobs import SqlExecutorRepository
@@ -247,6 +259,15 @@ def _services(
         organizations=organization_rows,
         users=user_rows,
         audit=audit,
+    )
+    context = ContextDocumentService(
+        database=database,
+        documents=SqlContextDocumentRepository(rows, clock),
+        encounters=encounters,
+        vault=parts.vault,
+        queue=parts.engine,
+        audit=audit,
+        clock=clock,
     )
     erasure = ErasureService(
         database=database,
@@ -320,6 +341,9 @@ def _services(
             audit=audit,
             clock=clock,
         ),
+        context_parsing=ContextParsing(
+            database=database, documents=context, vault=parts.vault, load_parser=load_parser
+        ),
         erasure=erasure,
     )
     core = Core(
@@ -337,6 +361,7 @@ def _services(
         audit=audit,
         encounters=encounters,
         profiles=profiles,
+        context=context,
         erasure=erasure,
         audio=audio,
         playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),

@@ -7,6 +7,7 @@ from osler.bootstrap.places import read_settings
 
 if TYPE_CHECKING:
     from osler.config import Settings
+    from osler.encounters.ports import DocumentParser
     from osler.notes.service import NoteService
     from osler.speech.service import SpeechService
     from osler.weights.service import WeightsStore
@@ -55,6 +56,15 @@ def note_service() -> "NoteService":
     from osler.notes.service import NoteService
 
     return NoteService(GroundedNoteWriter())
+
+
+def document_parser(settings: "Settings | None" = None) -> "DocumentParser":
+    """Return the parser of context documents, with the settings' limits; it carries its own models."""
+    from osler.engines.documents.limits import Limits
+    from osler.engines.documents.parser import SubprocessDocumentParser
+
+    settings = settings or read_settings()
+    return SubprocessDocumentParser(Limits(pages=settings.document_pages, seconds=settings.document_seconds))
 
 
 def missing_weights(settings: "Settings") -> tuple[str, ...]:

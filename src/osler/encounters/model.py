@@ -146,6 +146,19 @@ class ContextDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """What was read of a context document. ``media_type`` is what it was found to be.
+
+    ``pages`` counts those of a PDF and is 1 for all else; ``pages_by_ocr`` are those that were pictures of text.
+    """
+
+    text: str
+    media_type: str
+    pages: int = 1
+    pages_by_ocr: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EncounterFilter:
     """Which encounters of an organization; None: any. Erased ones are listed only when asked for."""
 

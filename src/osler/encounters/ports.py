@@ -1,8 +1,8 @@
-"""What the encounters room needs from storage."""
+"""What the encounters room needs from storage and engines."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from osler.encounters.model import (
     ContextDocument,
@@ -10,9 +10,11 @@ from osler.encounters.model import (
     EncounterFilter,
     EncounterStanding,
     Erasure,
+    ParsedDocument,
     PatientProfile,
     UnfinishedErasure,
 )
+from osler.kernel.engine_record import EngineRecord
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
 
@@ -138,6 +140,22 @@ class ContextDocumentRepository(Protocol):
         self, transaction: Transaction, organization_id: str, encounter_id: str, document_ids: Sequence[str]
     ) -> Sequence[str]:
         """Destroy keys and rows; returns the ids of the blobs to remove after the commit."""
+        ...
+
+
+class DocumentParser(Protocol):
+    """Reads context documents: what type a file is, its content says."""
+
+    @property
+    def record(self) -> EngineRecord:
+        """What reads, with its limits."""
+        ...
+
+    def parse(self, file: BinaryIO) -> ParsedDocument:
+        """Return a document's text, in NFC and reading order, with tabs or bars between the cells of a table.
+
+        Raises UnreadableDocumentError, MissingExtraError, EngineError (``retryable`` if the machine is to blame).
+        """
         ...
 
 

@@ -36,6 +36,14 @@ class NoClinicalContentError(InputError):
     """The transcript holds nothing that belongs in a clinical note."""
 
 
+class UnreadableDocumentError(InputError):
+    """A context document cannot be read; ``code`` says why in a word, the message what its sender can do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class UnknownNameError(InputError):
     """A template, model or option of that name does not exist; the message lists those that do."""
 

@@ -14,6 +14,7 @@ class JobKind(StrEnum):
 
     TRANSCRIBE_SEGMENT = "transcribe_segment"
     TRANSCRIBE_RECORDING = "transcribe_recording"
+    PARSE_CONTEXT = "parse_context"
     WRITE_NOTE = "write_note"
     ERASE = "erase"
 

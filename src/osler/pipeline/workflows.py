@@ -2,13 +2,18 @@
 
 from osler.encounters.erasure import ErasureService
 from osler.kernel.jobs import Job, JobKind
+from osler.pipeline.context_parsing import ContextParsing
 from osler.pipeline.note_writing import NoteWriting
 from osler.pipeline.ports import Step, Workflow
 from osler.pipeline.transcription import Transcription
 
 
 def workflows(
-    *, transcription: Transcription, note_writing: NoteWriting, erasure: ErasureService
+    *,
+    transcription: Transcription,
+    note_writing: NoteWriting,
+    context_parsing: ContextParsing,
+    erasure: ErasureService,
 ) -> tuple[Workflow, ...]:
     """Return a workflow for each kind of job.
 
@@ -34,6 +39,7 @@ def workflows(
             (Step("transcribe recording", transcription.transcribe_recording),),
             transcription.recording_failed,
         ),
+        Workflow(JobKind.PARSE_CONTEXT, (Step("parse context", context_parsing.parse),), context_parsing.failed),
         Workflow(JobKind.WRITE_NOTE, (Step("write note", note_writing.write_note),), note_writing.failed),
         Workflow(JobKind.ERASE, (Step("erase", erase, attempts=8),), erasure_failed),
     )
