@@ -1,6 +1,7 @@
 """Readiness when parts hang or fail, and the HTTP door's last resorts, on the app itself."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -137,9 +138,15 @@ def all_errors() -> Sequence[errors.OslerError]:
     made: list[errors.OslerError] = []
     for cls in vars(errors).values():
         if isinstance(cls, type) and issubclass(cls, errors.OslerError):
-            two = issubclass(cls, errors.InvalidFieldError | errors.NotAllowedError)
-            made.append(cls("name", SECRET) if two else cls(SECRET))
+            # Those that take more than a message take a code or a field's name before it.
+            before = 0 if cls.__init__ is Exception.__init__ else _required(cls) - 1
+            made.append(cls(*["name"] * before, SECRET))
     return made
+
+
+def _required(cls: type) -> int:
+    parameters = inspect.signature(cls).parameters.values()
+    return len([p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD])
 
 
 async def test_every_error_of_osler_has_a_status_and_shows_its_text_only_where_the_caller_can_act(core: Core) -> None:
