@@ -48,7 +48,7 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
     server = OslerProcess(setting.environment, setting.log, port=port)
     worker = OslerProcess(setting.environment, setting.log)
     ledger = Ledger(tmp_path / "ledger")
-    segments = clips(VISIT, seconds=7, number=4)
+    segments = clips(VISIT, seconds=6, number=3)
     dice = random.Random(f"{SEED} {kind}")
     over = threading.Event()
     faults: list[BaseException] = []
