@@ -31,6 +31,8 @@ MAX_SECONDS: Final = 2**31 - 1
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/+ -]{1,64}")
 """Languages, modes, statuses, providers. They are not sealed, so they hold no free text."""
 
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -44,7 +46,10 @@ def read_fields(readers: Mapping[str, Reader], values: Mapping[str, Any]) -> dic
 
 def merged_patient(standing: EncounterPatient | None, sent: Mapping[str, Any] | None) -> EncounterPatient | None:
     """Return the patient after a change: only what was sent of him changes; None takes all away."""
-    return None if sent is None else replace(standing or EncounterPatient(), **sent)
+    if sent is None:
+        return None
+    merged = replace(standing or EncounterPatient(), **sent)
+    return standing if merged == (standing or EncounterPatient()) else merged
 
 
 def _text(limit: int) -> Reader:
@@ -110,8 +115,11 @@ def _time(field: str, value: Any) -> datetime | None:
 def _date(field: str, value: Any) -> date | None:
     if isinstance(value, str):
         try:
-            value = date.fromisoformat(value)
+            # The standard's other ways to write a date, such as 20260102 or 2026-W01-5, are more likely mistakes.
+            value = date.fromisoformat(value) if _DAY.fullmatch(value) else None
         except ValueError:
+            value = None
+        if value is None:
             raise InvalidFieldError(field, f"{field} must be a date: YYYY-MM-DD") from None
     if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
         raise InvalidFieldError(field, f"{field} must be a date: YYYY-MM-DD")

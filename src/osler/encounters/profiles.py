@@ -175,11 +175,7 @@ class PatientProfileService:
             # Held, so that it is not deleted at the same moment, which would leave a link to nothing.
             profile = await self._profiles.lock(transaction, organization_id, profile_id)
             await self._refuse_strangers(transaction, profile, user_id)
-            standing = await self._encounters.lock(transaction, organization_id, encounter_id)
-            if user_id not in (None, standing.owner_id):
-                organization = await self._organizations.get(transaction, organization_id)
-                if organization.visibility is not Visibility.TENANT:
-                    raise NotFoundError(NO_ENCOUNTER)
+            standing = await self._encounter(transaction, organization_id, encounter_id, user_id)
             if standing.state is EncounterState.ERASED:
                 raise ErasedError(ERASED)
             linked = with_patient_of(standing, profile)
@@ -200,6 +196,20 @@ class PatientProfileService:
                 ],
             )
         return saved
+
+    async def _encounter(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, user_id: str | None
+    ) -> Encounter:
+        """Return the encounter to be linked, held. Raises NotFoundError that names it as what is missing."""
+        try:
+            standing = await self._encounters.lock(transaction, organization_id, encounter_id)
+        except NotFoundError:
+            raise NotFoundError(NO_ENCOUNTER, field="encounter_id") from None
+        if user_id not in (None, standing.owner_id):
+            organization = await self._organizations.get(transaction, organization_id)
+            if organization.visibility is not Visibility.TENANT:
+                raise NotFoundError(NO_ENCOUNTER, field="encounter_id")
+        return standing
 
     async def _refuse_strangers(self, transaction: Transaction, profile: PatientProfile, user_id: str | None) -> None:
         if user_id is None or user_id == profile.owner_id:

@@ -217,7 +217,24 @@ class EncounterService:
     ) -> PatientProfile | None:
         """Return the profile to be linked, held before the encounter is: a deletion takes them in that order."""
         profile_id = values.get("patient_profile_id")
-        return None if profile_id is None else await self._profiles.lock(transaction, organization_id, profile_id)
+        if profile_id is None:
+            return None
+        try:
+            return await self._profiles.lock(transaction, organization_id, profile_id)
+        except NotFoundError:
+            raise NotFoundError(NO_PROFILE, field="patient_profile_id") from None
+
+    async def _refuse_link(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, user_id: str | None
+    ) -> None:
+        """Raise NotFoundError for an encounter that cannot be linked, whether there is none or it may not be seen."""
+        try:
+            other = await self._encounters.get(transaction, organization_id, encounter_id)
+            await self._refuse_strangers(transaction, other, user_id)
+        except NotFoundError:
+            raise NotFoundError(NO_ENCOUNTER, field="linked_encounter_ids") from None
+        if other.state is EncounterState.ERASED:
+            raise NotFoundError(NO_ENCOUNTER, field="linked_encounter_ids")
 
     async def _changed(
         self,
@@ -243,15 +260,12 @@ class EncounterService:
                 if each == standing.id:
                     raise InvalidFieldError("linked_encounter_ids", "an encounter cannot be linked to itself")
                 if each not in standing.linked_encounter_ids:
-                    other = await self._encounters.get(transaction, organization.id, each)
-                    await self._refuse_strangers(transaction, other, user_id)
-                    if other.state is EncounterState.ERASED:
-                        raise NotFoundError(NO_ENCOUNTER)
+                    await self._refuse_link(transaction, organization.id, each, user_id)
         changed = replace(standing, **values)
         if profile is None or profile.id == standing.patient_profile_id:
             return changed
         if user_id not in (None, profile.owner_id) and organization.visibility is not Visibility.TENANT:
-            raise NotFoundError(NO_PROFILE)
+            raise NotFoundError(NO_PROFILE, field="patient_profile_id")
         return with_patient_of(changed, profile)
 
 

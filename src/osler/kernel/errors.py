@@ -84,7 +84,14 @@ class MissingExtraError(OslerError):
 
 
 class NotFoundError(InputError):
-    """No such thing in this organization; the message names its kind, exactly as for one of another organization."""
+    """No such thing in this organization; the message names its kind, exactly as for one of another organization.
+
+    ``field`` names the field that referred to it, where that was not the thing that was asked for itself.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ConflictError(InputError):

@@ -1,11 +1,13 @@
 """Findings, evidence, sentences, notes. Plain types, no engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from osler.audio.model import AudioRecording
+from osler.encounters.model import Encounter
 from osler.kernel.engine_record import EngineRecord
 from osler.speech.model import Transcript
 
@@ -282,3 +284,13 @@ class FormAnswers:
     created_at: datetime
     answers: Mapping[str, Any]
     transcript_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterOverview:
+    """An encounter with what hangs on it; recordings and documents by index, ``note`` the newest version or None."""
+
+    encounter: Encounter
+    recordings: Sequence[AudioRecording] = ()
+    note: NoteVersion | None = None
+    documents: Sequence[Document] = ()

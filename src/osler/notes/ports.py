@@ -4,9 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from osler.encounters.model import EncounterFilter
 from osler.kernel.engine_record import EngineRecord
+from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
-from osler.notes.model import Document, Finding, FormAnswers, Note, NoteVersion, VoiceStyle
+from osler.notes.model import (
+    Document,
+    EncounterOverview,
+    Finding,
+    FormAnswers,
+    Note,
+    NoteVersion,
+    VoiceStyle,
+)
 from osler.notes.templates import Template
 from osler.speech.model import Transcript
 
@@ -107,3 +117,26 @@ class DocumentRepository(Protocol):
     async def answers(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Sequence[FormAnswers]:
         """Return the answered forms, oldest first."""
         ...
+
+
+class OverviewRepository(Protocol):
+    """Encounters with what hangs on them, all of one moment."""
+
+    async def get(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterOverview:
+        """Raises NotFoundError."""
+        ...
+
+    async def list(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        wanted: EncounterFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        offset: int = 0,
+    ) -> Page[EncounterOverview]:
+        """Return one page, newest first, in as many statements for two hundred encounters as for one."""
+        ...
+
+    async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int: ...

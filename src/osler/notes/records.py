@@ -16,7 +16,7 @@ from osler.kernel.errors import ConflictError, ErasedError, NoSpeechError
 from osler.kernel.ids import new_id
 from osler.kernel.jobs import Job, JobKind, JobQueue
 from osler.kernel.transactions import Database, Transaction
-from osler.notes.model import Note, NoteVersion, TextStatus, VoiceStyle, WrittenText
+from osler.notes.model import ContentType, Note, NoteVersion, TextStatus, VoiceStyle, WrittenText
 from osler.notes.ports import NoteRepository
 from osler.notes.rendering import to_markdown
 from osler.notes.templates import load_template
@@ -26,6 +26,9 @@ from osler.speech.records import TranscriptService
 
 WITHOUT_WORDS: Final = frozenset({"NoSpeechError", "EmptyAudioError"})
 """Failure codes of recordings that were heard to their end and hold nothing to write down."""
+
+BY_HAND: Final = "by hand"
+"""Template of a note that a person wrote where there was none before."""
 
 ERASED: Final = "erased"
 """Failure code that an erasure leaves: the key is destroyed, and nothing can be written there any more."""
@@ -100,6 +103,52 @@ class NoteRecordService:
             if not waits:
                 await self._begin(transaction, note)
             await self._audit.append(transaction, [_event(note, actor, "note.requested", note.created_at)])
+        return note
+
+    async def edit(
+        self,
+        transaction: Transaction,
+        actor: Actor,
+        encounter: Encounter,
+        text: str,
+        *,
+        author_id: str,
+        heading: str | None = None,
+    ) -> NoteVersion | None:
+        """Store a note that a person wrote or edited as the newest version; None if it says what the current one says.
+
+        The caller holds ``encounter``. Former versions stay; what the former one was asked for (template, options)
+        and rested on is taken over, and so is its heading unless there is another.
+        """
+        former = await self._notes.current(transaction, encounter.organization_id, encounter.id)
+        standing = former.content if former is not None else None
+        if heading is None:
+            heading = standing.heading if standing is not None else ""
+        if standing is not None and (standing.text, standing.heading) == (text, heading):
+            return None
+        now = self._clock.now()
+        note = NoteVersion(
+            id=new_id(),
+            organization_id=encounter.organization_id,
+            encounter_id=encounter.id,
+            version=former.version + 1 if former else 1,
+            created_at=now,
+            status=TextStatus.CREATED,
+            template=former.template if former else BY_HAND,
+            voice_style=former.voice_style if former else VoiceStyle.GOLDILOCKS.value,
+            content=WrittenText(
+                text=text,
+                heading=heading,
+                content_type=standing.content_type if standing is not None else ContentType.MARKDOWN,
+            ),
+            author_id=author_id,
+            transcript_id=former.transcript_id if former else None,
+            options=former.options if former else {},
+            completed_at=now,
+            stale=former.stale if former else False,
+        )
+        await self._notes.add(transaction, note)
+        await self._audit.append(transaction, [_event(note, actor, "note.edited", now)])
         return note
 
     async def current(self, organization_id: str, encounter_id: str) -> NoteVersion | None:

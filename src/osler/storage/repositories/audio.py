@@ -65,6 +65,17 @@ class SqlRecordingRepository:
         )
         return [_to_recording(row) for row in await connection_of(transaction).execute(query)]
 
+    async def of_encounters(
+        self, transaction: Transaction, organization_id: str, encounter_ids: Sequence[str]
+    ) -> Sequence[AudioRecording]:
+        """Return the recordings of many encounters by index."""
+        query = (
+            select(recordings)
+            .where(recordings.c.organization_id == organization_id, recordings.c.encounter_id.in_(encounter_ids))
+            .order_by(recordings.c.index)
+        )
+        return [_to_recording(row) for row in await connection_of(transaction).execute(query)]
+
     async def add_segment(self, transaction: Transaction, segment: Segment) -> None:
         """Write a new segment and its blob's key. Raises ConflictError if the recording has one of that index."""
         if segment.blob is None:

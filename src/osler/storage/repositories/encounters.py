@@ -58,7 +58,7 @@ class SqlEncounterRepository:
         row = (await connection_of(transaction).execute(query)).one_or_none()
         if row is None:
             raise NotFoundError("there is no such encounter")
-        return self._encounter(row)
+        return self.encounter_of(row)
 
     async def lock(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
         """As get, held against other writers until the transaction ends. Raises NotFoundError."""
@@ -99,15 +99,15 @@ class SqlEncounterRepository:
         newest_first: bool = True,
     ) -> Page[Encounter]:
         """Return one page by time of creation, then id: after ``after``, or from ``offset``."""
-        query = self._where(with_key(encounters), organization_id, wanted)
+        query = self.narrowed(with_key(encounters), organization_id, wanted)
         query = one_page(query, encounters.c.created_at, encounters.c.id, limit, after, offset, newest_first)
         rows = (await connection_of(transaction).execute(query)).all()
-        items = tuple(self._encounter(row) for row in rows[:limit])
+        items = tuple(self.encounter_of(row) for row in rows[:limit])
         return Page(items, Position(items[-1].created_at, items[-1].id) if len(rows) > limit and items else None)
 
     async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int:
         """Return how many encounters fit."""
-        query = self._where(select(func.count()).select_from(encounters), organization_id, wanted)
+        query = self.narrowed(select(func.count()).select_from(encounters), organization_id, wanted)
         return int((await connection_of(transaction).execute(query)).scalar_one())
 
     async def unlink_profile(self, transaction: Transaction, organization_id: str, profile_id: str) -> int:
@@ -127,7 +127,7 @@ class SqlEncounterRepository:
             encounters.c.state != EncounterState.ERASED.value,
         )
         query = query.order_by(encounters.c.consent_erase_at, encounters.c.id).limit(limit)
-        return [self._encounter(row) for row in await connection_of(transaction).execute(query)]
+        return [self.encounter_of(row) for row in await connection_of(transaction).execute(query)]
 
     async def due_for_retention(
         self, transaction: Transaction, organization_id: str, created_before: datetime, limit: int
@@ -142,9 +142,10 @@ class SqlEncounterRepository:
             encounters.c.organization_id == organization_id, encounters.c.created_at < created_before, has_audio
         )
         query = query.order_by(encounters.c.created_at, encounters.c.id).limit(limit)
-        return [self._encounter(row) for row in await connection_of(transaction).execute(query)]
+        return [self.encounter_of(row) for row in await connection_of(transaction).execute(query)]
 
-    def _where(self, query: Select[Any], organization_id: str, wanted: EncounterFilter) -> Select[Any]:
+    def narrowed(self, query: Select[Any], organization_id: str, wanted: EncounterFilter) -> Select[Any]:
+        """Return the query for those encounters of an organization that fit."""
         column = encounters.c
         query = query.where(column.organization_id == organization_id)
         if wanted.owner_id is not None:
@@ -198,7 +199,8 @@ class SqlEncounterRepository:
             "erased_at": encounter.erased_at,
         }
 
-    def _encounter(self, row: Row[Any]) -> Encounter:
+    def encounter_of(self, row: Row[Any]) -> Encounter:
+        """Return the encounter of a row that was selected by :func:`with_key`, whatever else was selected."""
         content = self._sealed.open(row, row.organization_id, encounters, row.id) or {}
         return Encounter(
             id=row.id,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, Select, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from osler.kernel.engine_record import EngineRecord
@@ -78,6 +78,22 @@ class SqlNoteRepository:
     ) -> Sequence[NoteVersion]:
         """Return all versions, oldest first."""
         query = _of_encounter(organization_id, encounter_id).order_by(notes.c.version)
+        return [self._note(row) for row in await connection_of(transaction).execute(query)]
+
+    async def newest_of(
+        self, transaction: Transaction, organization_id: str, encounter_ids: Sequence[str]
+    ) -> Sequence[NoteVersion]:
+        """Return the highest version of each of these encounters that has any."""
+        later = notes.alias("later")
+        query = with_key(notes).where(
+            notes.c.organization_id == organization_id,
+            notes.c.encounter_id.in_(encounter_ids),
+            ~exists().where(
+                later.c.organization_id == notes.c.organization_id,
+                later.c.encounter_id == notes.c.encounter_id,
+                later.c.version > notes.c.version,
+            ),
+        )
         return [self._note(row) for row in await connection_of(transaction).execute(query)]
 
     async def mark_stale(
@@ -203,6 +219,17 @@ class SqlDocumentRepository:
         query = (
             with_key(documents)
             .where(documents.c.organization_id == organization_id, documents.c.encounter_id == encounter_id)
+            .order_by(documents.c.index)
+        )
+        return [self._read(row) for row in await connection_of(transaction).execute(query)]
+
+    async def of_encounters(
+        self, transaction: Transaction, organization_id: str, encounter_ids: Sequence[str]
+    ) -> Sequence[Document]:
+        """Return the documents of many encounters by index."""
+        query = (
+            with_key(documents)
+            .where(documents.c.organization_id == organization_id, documents.c.encounter_id.in_(encounter_ids))
             .order_by(documents.c.index)
         )
         return [self._read(row) for row in await connection_of(transaction).execute(query)]
