@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(default=2048, ge=1, le=1_000_000)
     """``OSLER_MAX_UPLOAD_MB``: the largest request body, in millions of bytes."""
 
+    token_minutes: int = Field(default=15, ge=1, le=120)
+    """``OSLER_TOKEN_MINUTES``: how long a bearer token of the scribe API is good."""
+
     executor_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """``OSLER_EXECUTOR_ID``: name of this process among those that execute jobs; by default a random one."""
 

@@ -1,10 +1,13 @@
 """What the access room needs from storage and from the keeper of the digest key."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from osler.access.model import ApiKey, KeyKind, LinkedAccount, Organization, SigningKey, User
 from osler.kernel.transactions import Transaction
+
+if TYPE_CHECKING:
+    from osler.access.idempotency import KeptRequest, RequestKey
 
 
 class KeyDigest(Protocol):
@@ -78,6 +81,10 @@ class ApiKeyRepository(Protocol):
         """Find by digest, in whatever organization: this is how a caller says who he is."""
         ...
 
+    async def get(self, transaction: Transaction, organization_id: str, key_id: str) -> ApiKey:
+        """Raises NotFoundError."""
+        ...
+
     async def lock(self, transaction: Transaction, organization_id: str | None, key_id: str) -> ApiKey:
         """Raises NotFoundError. ``organization_id`` None is for the operator, who may hold any key's id."""
         ...
@@ -105,3 +112,43 @@ class SigningKeyRepository(Protocol):
         ...
 
     async def retire(self, transaction: Transaction, key_id: str, at: datetime) -> None: ...
+
+
+class IdempotencyRepository(Protocol):
+    """Requests that carry a key of their own. The key itself is not kept, only a blind index."""
+
+    def named(self, key: "RequestKey", claim: str, now: datetime, lease_until: datetime) -> "KeptRequest":
+        """Return a request that is to be worked on, with the id that its key always has."""
+        ...
+
+    def is_digest(self, kept: "KeptRequest", digest: bytes) -> bool:
+        """Say whether the kept body had this digest. What is kept of it is keyed, so that nobody can test a guess."""
+        ...
+
+    async def add_or_lock(self, transaction: Transaction, request: "KeptRequest") -> "KeptRequest | None":
+        """Write a new request; return the one that stands already instead, held against other writers."""
+        ...
+
+    async def replace(self, transaction: Transaction, request: "KeptRequest") -> None:
+        """Begin anew in the place of a request that was held."""
+        ...
+
+    async def renew(self, transaction: Transaction, request: "KeptRequest", lease_until: datetime) -> None:
+        """Prolong the lease, while the claim is still the same."""
+        ...
+
+    async def mark_effect(self, transaction: Transaction, request: "KeptRequest") -> None:
+        """Note that the work took effect. Raises ConflictError if the claim is another's by now."""
+        ...
+
+    async def keep(self, transaction: Transaction, request: "KeptRequest") -> None:
+        """Write digest and answer, while the claim is still the same."""
+        ...
+
+    async def release(self, transaction: Transaction, request: "KeptRequest", at: datetime) -> None:
+        """End the lease; a request that took no effect is removed."""
+        ...
+
+    async def purge(self, transaction: Transaction, begun_before: datetime, most: int) -> int:
+        """Remove the oldest requests, at most so many, with the keys of their seals; returns how many."""
+        ...

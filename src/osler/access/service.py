@@ -261,6 +261,11 @@ class AccessService:
                 await self._organizations.get(transaction, organization_id)
             return await self._keys.all(transaction, organization_id)
 
+    async def key(self, organization_id: str, key_id: str) -> ApiKey:
+        """Return a key by its id, in whatever state. Raises NotFoundError."""
+        async with self._database.read() as transaction:
+            return await self._keys.get(transaction, organization_id, key_id)
+
     async def disable_key(self, actor: Actor, key_id: str, *, organization_id: str | None = None) -> ApiKey:
         """Switch a key off until it is enabled. ``organization_id`` None is for the operator.
 

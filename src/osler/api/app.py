@@ -8,6 +8,8 @@ from osler.api.health import health_routes
 from osler.api.media import media_routes
 from osler.api.metrics import Metrics, metrics_routes
 from osler.api.requests import Requests
+from osler.api.scribe.app import BASE_PATH, scribe_app
+from osler.api.scribe.openapi import openapi_routes
 from osler.api.services import Services
 
 
@@ -21,5 +23,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(health_routes(services))
     app.include_router(metrics_routes(services, metrics))
     app.include_router(media_routes(services))
+    scribe = scribe_app(services)
+    app.include_router(openapi_routes(scribe, BASE_PATH))
+    app.mount(BASE_PATH, scribe)
     app.add_middleware(Requests, metrics=metrics, max_upload_bytes=services.max_upload_bytes)
     return app

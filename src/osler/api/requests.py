@@ -147,5 +147,7 @@ def _route_of(scope: Scope) -> str:
     template = getattr(scope.get("route"), "path", None)
     if not isinstance(template, str) or not template:
         return UNMATCHED
+    # Where an app is mounted: the path of the mount, which is text of the code too.
+    template = str(scope.get("root_path", "")) + template
     logs.know_routes([template])
     return template

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from osler.api.scribe.services import ScribeServices
 from osler.audio.playback import PlaybackService
 from osler.kernel.blobs import BlobVault
 from osler.pipeline.ports import WorkflowEngine
@@ -29,7 +30,7 @@ class MediaVault(BlobVault, Checked, Protocol):
         ...
 
 
-class Services(Protocol):
+class Services(ScribeServices, Protocol):
     """The opened core as the door sees it."""
 
     @property

@@ -3,13 +3,16 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from osler.bootstrap.engines import document_parser, missing_weights, note_service, speech_service
 from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
 
 if TYPE_CHECKING:
+    from osler.access.idempotency import IdempotencyService
     from osler.access.service import AccessService
+    from osler.access.tokens import BearerTokens
     from osler.audio.playback import PlaybackService
     from osler.audio.service import AudioService
     from osler.audit.service import AuditService
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
+    from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.service import NoteService
     from osler.pipeline.housekeeping import Housekeeping
+    from osler.pipeline.note_editing import NoteEditing
     from osler.pipeline.ports import Workflow, WorkflowEngine
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
@@ -57,6 +62,8 @@ class Core:
     ledger: "StoredErasureLedger"
     engine: "WorkflowEngine"
     access: "AccessService"
+    tokens: "BearerTokens"
+    idempotency: "IdempotencyService"
     audit: "AuditService"
     encounters: "EncounterService"
     profiles: "PatientProfileService"
@@ -66,6 +73,8 @@ class Core:
     playback: "PlaybackService"
     transcripts: "TranscriptService"
     notes: "NoteRecordService"
+    note_editing: "NoteEditing"
+    overviews: "OverviewService"
     release: "ReleaseService"
     jobs: "JobService"
     housekeeping: "Housekeeping"
@@ -182,7 +191,9 @@ def _services(
     load_parser: "Callable[[], DocumentParser]",
 ) -> "tuple[Core, tuple[Workflow, ...], SpeechEngines]":
     """Put the services on the adapters, from left to right through the house."""
+    from osler.access.idempotency import IdempotencyService
     from osler.access.service import AccessService
+    from osler.access.tokens import BearerTokens
     from osler.audio.playback import PlaybackService
     from osler.audio.service import AudioService
     from osler.audit.service import AuditService
@@ -211,8 +222,10 @@ def _services(
     from osler.storage.repositories.context import SqlContextDocumentRepository
     from osler.storage.repositories.encounters import SqlEncounterRepository
     from osler.storage.repositories.erasure import SqlEncounterEraser
+    from osler.storage.repositories.idempotency import SqlIdempotencyRepository
     from osler.storage.repositories.jobs import SqlExecutorRepository
     from osler.storage.repositories.notes import SqlDocumentRepository, SqlNoteRepository
+    from osler.storage.repositories.overviews import SqlOverviewRepository
     from osler.storage.repositories.profiles import SqlPatientProfileRepository
     from osler.storage.repositories.release import SqlReleaseRepository
     from osler.storage.repositories.sealed import SealedRows
@@ -230,6 +243,7 @@ def _services(
     recording_rows = SqlRecordingRepository(rows)
     transcript_rows = SqlTranscriptRepository(rows)
     note_rows = SqlNoteRepository(rows)
+    document_rows = SqlDocumentRepository(rows)
 
     audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(secret))
     access = AccessService(
@@ -311,7 +325,7 @@ def _services(
         transcripts=transcript_rows,
         hearing=transcripts,
         notes=note_rows,
-        documents=SqlDocumentRepository(rows),
+        documents=document_rows,
         audit=audit,
         clock=clock,
     )
@@ -346,6 +360,7 @@ def _services(
         ),
         erasure=erasure,
     )
+    idempotency = IdempotencyService(database=database, repository=SqlIdempotencyRepository(rows, secret), clock=clock)
     core = Core(
         settings=settings,
         executes=parts.executes,
@@ -358,6 +373,8 @@ def _services(
         ledger=parts.ledger,
         engine=parts.engine,
         access=access,
+        tokens=BearerTokens(access=access, clock=clock, lifetime=timedelta(minutes=settings.token_minutes)),
+        idempotency=idempotency,
         audit=audit,
         encounters=encounters,
         profiles=profiles,
@@ -367,10 +384,21 @@ def _services(
         playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),
         transcripts=transcripts,
         notes=notes,
+        note_editing=NoteEditing(database=database, encounters=encounters, notes=notes, release=release),
+        overviews=OverviewService(
+            database=database,
+            overviews=SqlOverviewRepository(
+                encounters=encounter_rows, recordings=recording_rows, notes=note_rows, documents=document_rows
+            ),
+            organizations=organization_rows,
+        ),
         release=release,
         jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),
         housekeeping=Housekeeping(
-            erasure=erasure, lease=ExecutorLease(database, SqlExecutorRepository(clock), "housekeeping"), clock=clock
+            erasure=erasure,
+            requests=idempotency,
+            lease=ExecutorLease(database, SqlExecutorRepository(clock), "housekeeping"),
+            clock=clock,
         ),
     )
     return core, _with_concurrency(settings, jobs), speech_engines

@@ -4,9 +4,10 @@ One request or step is one transaction. Repositories do not commit; no transacti
 network call.
 """
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Final, Protocol
 
 
 class Transaction(Protocol):
@@ -34,3 +35,24 @@ class Database(Protocol):
         Raises DatabaseUnavailableError.
         """
         ...
+
+
+Step = Callable[[Transaction], Awaitable[None]]
+"""Something that is written in a transaction of somebody else."""
+
+_joining: Final[ContextVar[tuple[Step, ...]]] = ContextVar("joining", default=())
+
+
+@contextmanager
+def joining(step: Step) -> Iterator[None]:
+    """Have ``step`` awaited last in every write transaction that the block commits, as a part of it."""
+    token = _joining.set((*_joining.get(), step))
+    try:
+        yield
+    finally:
+        _joining.reset(token)
+
+
+def joined() -> tuple[Step, ...]:
+    """Return what is to take part in a write transaction that is about to be committed by this task."""
+    return _joining.get()

@@ -1,4 +1,5 @@
-"""What must happen from time to time without anybody asking: policies of erasure, and orphans in the blob store."""
+"""What must happen from time to time without anybody asking: policies of erasure, answers that were kept long enough,
+and orphans in the blob store."""
 
 import asyncio
 import logging
@@ -6,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from osler.access.idempotency import IdempotencyService
 from osler.encounters.erasure import ErasureService
 from osler.kernel.clock import Clock
 
@@ -33,12 +35,14 @@ class Housekeeping:
         self,
         *,
         erasure: ErasureService,
+        requests: IdempotencyService | None = None,
         lease: Lease,
         clock: Clock,
         policies_every: timedelta = POLICIES_EVERY,
         sweep_every: timedelta = SWEEP_EVERY,
     ) -> None:
         self._erasure = erasure
+        self._requests = requests
         self._lease = lease
         self._clock = clock
         self._policies_every = policies_every
@@ -66,6 +70,8 @@ class Housekeeping:
             erased = await self._erasure.run_policies(now)
             if erased:
                 _log.info("policies erased audio or texts of encounters", extra={"count": erased})
+            if self._requests is not None:
+                await self._requests.purge(now)
             if self._next_sweep is None or now >= self._next_sweep:
                 removed = await self._erasure.sweep_orphan_blobs()
                 self._next_sweep = now + self._sweep_every

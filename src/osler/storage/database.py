@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from osler.kernel.errors import DatabaseUnavailableError, OslerError
-from osler.kernel.transactions import Transaction
+from osler.kernel.transactions import Transaction, joined
 from osler.storage.database_errors import BUSY, UNAVAILABLE, DatabaseLockedError, translate
 from osler.storage.database_url import LOCK_TIMEOUT, PostgresqlLocation, SqliteLocation, read_url
 from osler.storage.sqlite_driver import SqliteConnection
@@ -135,6 +135,8 @@ class SqlDatabase:
         try:
             async with self._transaction(self._writers, writes=True) as transaction:
                 yield transaction
+                for step in joined():
+                    await step(transaction)
         finally:
             self._writing.discard(task)
 

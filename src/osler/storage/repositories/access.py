@@ -191,6 +191,14 @@ class SqlApiKeyRepository:
         row = (await connection_of(transaction).execute(_FIND_KEY, wanted)).one_or_none()
         return _key(row) if row is not None and hmac.compare_digest(row.digest, digest) else None
 
+    async def get(self, transaction: Transaction, organization_id: str, key_id: str) -> ApiKey:
+        """Raises NotFoundError."""
+        query = select(api_keys).where(api_keys.c.organization_id == organization_id, api_keys.c.id == key_id)
+        row = (await connection_of(transaction).execute(query)).one_or_none()
+        if row is None:
+            raise NotFoundError("There is no such key; osler key list shows those that are there.")
+        return _key(row)
+
     async def lock(self, transaction: Transaction, organization_id: str | None, key_id: str) -> ApiKey:
         """Raises NotFoundError. ``organization_id`` None is for the operator, who may hold any key's id."""
         query = select(api_keys).where(api_keys.c.id == key_id)

@@ -1,0 +1,1 @@
+"""The scribe API: the door of EHR and telehealth vendors."""

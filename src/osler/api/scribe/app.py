@@ -1,0 +1,46 @@
+"""The scribe API as one app, mounted at its base path."""
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from osler import __version__
+from osler.api.scribe.auth import authentication_routes
+from osler.api.scribe.errors import know_fields, response_to
+from osler.api.scribe.linked_accounts import linked_account_routes
+from osler.api.scribe.openapi import described, field_names
+from osler.api.scribe.route import scribe_router
+from osler.api.scribe.services import ScribeServices
+from osler.kernel.errors import OslerError
+
+BASE_PATH: Final = "/api/v2/ml-scribe/open-api"
+
+Routes = Callable[[ScribeServices, APIRouter], APIRouter]
+"""Adds the routes of one chapter to a router."""
+
+CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (("Linked accounts", linked_account_routes),)
+"""The chapters of the description, in order, behind the bearer token."""
+
+
+def scribe_app(services: ScribeServices) -> FastAPI:
+    """Return the app. Its description is made by :func:`osler.api.scribe.openapi.described`."""
+    app = FastAPI(title="Osler scribe API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False
+    app.state.services = services
+    app.include_router(authentication_routes(services, scribe_router("Authentication", protected=False)))
+    for tag, routes in CHAPTERS:
+        app.include_router(routes(services, scribe_router(tag)))
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return response_to(error, request)
+
+    # Routes answer their own errors; these are of what no route took.
+    for kind in (HTTPException, RequestValidationError, OslerError):
+        app.add_exception_handler(kind, answer)
+    know_fields(field_names(described(app)))
+    return app

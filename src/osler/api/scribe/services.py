@@ -1,0 +1,48 @@
+"""What the scribe API needs of an opened core."""
+
+from typing import Protocol
+
+from osler.access.idempotency import IdempotencyService
+from osler.access.service import AccessService
+from osler.access.tokens import BearerTokens
+from osler.audit.service import AuditService
+from osler.encounters.context import ContextDocumentService
+from osler.encounters.profiles import PatientProfileService
+from osler.encounters.service import EncounterService
+from osler.kernel.clock import Clock
+from osler.notes.overview import OverviewService
+from osler.pipeline.note_editing import NoteEditing
+
+
+class ScribeServices(Protocol):
+    """The rooms' services behind this door."""
+
+    @property
+    def access(self) -> AccessService: ...
+
+    @property
+    def tokens(self) -> BearerTokens: ...
+
+    @property
+    def idempotency(self) -> IdempotencyService: ...
+
+    @property
+    def encounters(self) -> EncounterService: ...
+
+    @property
+    def profiles(self) -> PatientProfileService: ...
+
+    @property
+    def overviews(self) -> OverviewService: ...
+
+    @property
+    def note_editing(self) -> NoteEditing: ...
+
+    @property
+    def context(self) -> ContextDocumentService: ...
+
+    @property
+    def audit(self) -> AuditService: ...
+
+    @property
+    def clock(self) -> Clock: ...
