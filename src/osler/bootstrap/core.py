@@ -201,9 +201,11 @@ def _services(
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
+    from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.pipeline.context_parsing import ContextParsing
     from osler.pipeline.housekeeping import Housekeeping
+    from osler.pipeline.note_editing import NoteEditing
     from osler.pipeline.note_writing import NoteWriting
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
