@@ -2,9 +2,9 @@
 
 import json
 import unicodedata
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from osler.audit.model import SYSTEM, Actor, AuditEvent, Outcome
@@ -33,6 +33,23 @@ _UNNAMED: Final = "document"
 _MARKDOWN: Final = "text/markdown"
 
 _SENT: Final = "send a pdf, docx, doc, rtf, txt, md, jpg or png file"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingDocument:
+    """A file on its way in; its bytes can be read once."""
+
+    filename: str
+    chunks: AsyncIterator[bytes]
+    media_type_hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is said of documents. ``metadata`` is plain JSON, ``unstructured`` the client's own word."""
+
+    unstructured: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ContextDocumentService:
@@ -74,41 +91,78 @@ class ContextDocumentService:
         metadata: Mapping[str, Any] | None = None,
         user_id: str | None = None,
     ) -> ContextDocument:
-        """Store a document and have it read; what type it is, its bytes say.
+        """Store a document and have it read: :meth:`add_all` for one whose description is known before its bytes."""
+        described = Description(unstructured, _metadata(metadata or {}))
 
-        ``media_type_hint`` and ``filename`` only tell Markdown from other plain text. ``metadata`` is plain JSON.
-        Raises NotFoundError, ErasedError, StorageError, and InvalidFieldError for ``file`` (empty, larger than 50 MB,
-        of no known type), ``metadata``. After an error nothing of the document is kept.
+        async def files() -> AsyncIterator[IncomingDocument]:
+            yield IncomingDocument(filename, chunks, media_type_hint)
+
+        added = await self.add_all(
+            actor, organization_id, encounter_id, files(), describe=lambda: described, user_id=user_id
+        )
+        return added[0]
+
+    async def add_all(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        files: AsyncIterator[IncomingDocument],
+        *,
+        describe: Callable[[], Description],
+        user_id: str | None = None,
+    ) -> Sequence[ContextDocument]:
+        """Store documents and have them read, all or none; what type one is, its bytes say.
+
+        Each file's bytes are taken before the next file is asked for. ``describe`` is asked once all are in, as a form
+        may say what its files are only behind them. A hint of the type and the file's name only tell Markdown from
+        other plain text. Metadata is plain JSON.
+
+        Raises NotFoundError, ErasedError, StorageError, and InvalidFieldError for ``file`` (none, empty, larger than
+        50 MB, of no known type), ``metadata``. After an error, also one of ``files`` itself, nothing is kept.
         """
-        described = _metadata(metadata or {})
         await self._encounters.get(organization_id, encounter_id, user_id=user_id)
         async with self._database.write() as transaction:
-            await self._allowed(transaction, organization_id, encounter_id)
-        intake = _Intake(chunks)
-        blob = await self._store(organization_id, intake)
-        document = ContextDocument(
-            id=new_id(),
-            organization_id=organization_id,
-            encounter_id=encounter_id,
-            filename=_name(filename),
-            media_type=_media_type(intake.type, filename, media_type_hint),
-            blob=blob,
-            uploaded_at=self._clock.now(),
-            unstructured=unstructured,
-            metadata=described,
-        )
+            await self._allowed(transaction, organization_id, encounter_id, 1)
+        documents: list[ContextDocument] = []
+        stored: list[str] = []
+        try:
+            async for file in files:
+                intake = _Intake(file.chunks)
+                blob = await self._store(organization_id, intake)
+                stored.append(blob.id)
+                documents.append(
+                    ContextDocument(
+                        id=new_id(),
+                        organization_id=organization_id,
+                        encounter_id=encounter_id,
+                        filename=_name(file.filename),
+                        media_type=_media_type(intake.type, file.filename, file.media_type_hint),
+                        blob=blob,
+                        uploaded_at=self._clock.now(),
+                    )
+                )
+            if not documents:
+                raise InvalidFieldError("file", f"no file came; {_SENT}")
+            said = describe()
+            metadata = _metadata(said.metadata)
+            documents = [replace(each, unstructured=said.unstructured, metadata=metadata) for each in documents]
+        except BaseException:
+            await self._remove(stored)
+            raise
         try:
             async with self._database.write() as transaction:
-                await self._allowed(transaction, organization_id, encounter_id)
-                await self._documents.add(transaction, document)
-                await self._queue.enqueue(transaction, _job(document))
-                await self._trace(transaction, actor, document, "context_document.added")
+                await self._allowed(transaction, organization_id, encounter_id, len(documents))
+                for document in documents:
+                    await self._documents.add(transaction, document)
+                    await self._queue.enqueue(transaction, _job(document))
+                for document in documents:
+                    await self._trace(transaction, actor, document, "context_document.added")
         except InputError:
             # Rolled back for certain. After any other error the commit may have come about: the sweep will see.
-            with suppress(StorageError):
-                await self._vault.delete([blob.id])
+            await self._remove(stored)
             raise
-        return document
+        return documents
 
     async def list(
         self, organization_id: str, encounter_id: str, *, user_id: str | None = None
@@ -193,11 +247,15 @@ class ContextDocumentService:
             transaction, SYSTEM, document, "context_document.read", outcome=Outcome.FAILED, detail={"failure": code}
         )
 
-    async def _allowed(self, transaction: Transaction, organization_id: str, encounter_id: str) -> None:
-        """Hold the encounter, if documents may be added to it. Raises NotFoundError, ErasedError, InvalidFieldError."""
+    async def _remove(self, blob_ids: Sequence[str]) -> None:
+        with suppress(StorageError):
+            await self._vault.delete(blob_ids)
+
+    async def _allowed(self, transaction: Transaction, organization_id: str, encounter_id: str, more: int) -> None:
+        """Hold the encounter, if it takes so many more. Raises NotFoundError, ErasedError, InvalidFieldError."""
         await self._encounters.content_allowed(transaction, organization_id, encounter_id)
         standing = await self._documents.list(transaction, organization_id, encounter_id)
-        if len(standing) >= MAX_DOCUMENTS:
+        if len(standing) + more > MAX_DOCUMENTS:
             raise InvalidFieldError("file", f"an encounter takes {MAX_DOCUMENTS} documents; delete some first")
 
     async def _store(self, organization_id: str, intake: "_Intake") -> StoredBlob:

@@ -11,11 +11,14 @@ from starlette.responses import Response
 
 from osler import __version__
 from osler.api.scribe.auth import authentication_routes
+from osler.api.scribe.context import context_routes
 from osler.api.scribe.errors import know_fields, response_to
 from osler.api.scribe.linked_accounts import linked_account_routes
 from osler.api.scribe.openapi import described, field_names
+from osler.api.scribe.profiles import profile_routes
 from osler.api.scribe.route import scribe_router
 from osler.api.scribe.services import ScribeServices
+from osler.api.scribe.sessions import session_routes
 from osler.kernel.errors import OslerError
 
 BASE_PATH: Final = "/api/v2/ml-scribe/open-api"
@@ -23,7 +26,12 @@ BASE_PATH: Final = "/api/v2/ml-scribe/open-api"
 Routes = Callable[[ScribeServices, APIRouter], APIRouter]
 """Adds the routes of one chapter to a router."""
 
-CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (("Linked accounts", linked_account_routes),)
+CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
+    ("Linked accounts", linked_account_routes),
+    ("Patient profiles", profile_routes),
+    ("Sessions", session_routes),
+    ("Session context", context_routes),
+)
 """The chapters of the description, in order, behind the bearer token."""
 
 

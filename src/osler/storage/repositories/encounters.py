@@ -99,7 +99,7 @@ class SqlEncounterRepository:
         newest_first: bool = True,
     ) -> Page[Encounter]:
         """Return one page by time of creation, then id: after ``after``, or from ``offset``."""
-        query = self.narrowed(with_key(encounters), organization_id, wanted)
+        query = self._where(with_key(encounters), organization_id, wanted)
         query = one_page(query, encounters.c.created_at, encounters.c.id, limit, after, offset, newest_first)
         rows = (await connection_of(transaction).execute(query)).all()
         items = tuple(self.encounter_of(row) for row in rows[:limit])
@@ -107,7 +107,7 @@ class SqlEncounterRepository:
 
     async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int:
         """Return how many encounters fit."""
-        query = self.narrowed(select(func.count()).select_from(encounters), organization_id, wanted)
+        query = self._where(select(func.count()).select_from(encounters), organization_id, wanted)
         return int((await connection_of(transaction).execute(query)).scalar_one())
 
     async def unlink_profile(self, transaction: Transaction, organization_id: str, profile_id: str) -> int:
@@ -144,8 +144,7 @@ class SqlEncounterRepository:
         query = query.order_by(encounters.c.created_at, encounters.c.id).limit(limit)
         return [self.encounter_of(row) for row in await connection_of(transaction).execute(query)]
 
-    def narrowed(self, query: Select[Any], organization_id: str, wanted: EncounterFilter) -> Select[Any]:
-        """Return the query for those encounters of an organization that fit."""
+    def _where(self, query: Select[Any], organization_id: str, wanted: EncounterFilter) -> Select[Any]:
         column = encounters.c
         query = query.where(column.organization_id == organization_id)
         if wanted.owner_id is not None:
