@@ -389,6 +389,15 @@ async def test_the_sweep_sees_what_is_old_and_only_blobs(place: Place) -> None:
     assert [found async for found in vault.list(later)] == []
 
 
+async def test_the_sweep_sees_no_object_of_another_deployment_in_the_same_place(our_place: Place) -> None:
+    vault = our_place.vault()
+    theirs = SealedBlobVault(our_place.objects, RING, DeploymentSecret(DataKey(os.urandom(32))))
+    for _ in range(20):
+        await theirs.store("org", pieces(b"theirs"))
+    blob = await vault.store("org", pieces(b"ours"))
+    assert [found async for found in vault.list(datetime.now(UTC) + timedelta(seconds=2))] == [blob.id]
+
+
 async def test_it_is_ready(place: Place) -> None:
     before = place.names()
     await place.vault().check()

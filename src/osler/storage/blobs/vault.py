@@ -3,7 +3,6 @@
 import asyncio
 import io
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from hmac import HMAC
@@ -32,8 +31,9 @@ _ID: Final = re.compile(r"[sp][0-9a-f]{32}")
 class SealedBlobVault:
     """The kernel's BlobVault on a place of objects.
 
-    Ids are random (128 bits) after a letter that says who seals: ``s`` we, ``p`` the bucket. Objects of both kinds are
-    read whatever ``sealed`` says, so the setting can be changed.
+    An id is a letter that says who seals, ``s`` we or ``p`` the bucket, 96 random bits, and a tag of 32 bits by which
+    the deployment knows its own objects among those of others. Objects of both kinds are read whatever ``sealed`` says,
+    so the setting can be changed.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SealedBlobVault:
         Raises InvalidFieldError for more than ``limit`` bytes, StorageFullError and BlobsUnavailableError.
         """
         wrapped, opened = self._ring.new_object_key() if self._sealed == "osler" else (None, None)
-        blob_id = (_SEALED if wrapped else PLAIN) + secrets.token_hex(16)
+        blob_id = (_SEALED if wrapped else PLAIN) + self._secret.new_object_id()
         intake = _Intake(self._secret.content_digest(organization_id), opened, limit)
         await self._store.put(object_name(blob_id), intake.stored(chunks))
         return StoredBlob(blob_id, intake.size, intake.digest.hexdigest(), wrapped)
@@ -138,11 +138,15 @@ class SealedBlobVault:
     async def list(self, older_than: datetime) -> AsyncIterator[str]:
         """Yield the ids of objects last written before ``older_than``, in no order: for a sweep of orphans.
 
+        Only of those that this deployment wrote: beside a new or another database, opened on the same folder or bucket
+        by mistake, all objects look like orphans.
         An object is written before its row is: ``older_than`` must leave the longest upload its time.
         """
         async for name in self._store.list(older_than.astimezone(UTC)):
             blob_id = name.rpartition("/")[2]
-            if _ID.fullmatch(blob_id) and object_name(blob_id) == name:
+            if not _ID.fullmatch(blob_id) or object_name(blob_id) != name:
+                continue
+            if self._secret.made_object_id(blob_id[1:]):
                 yield blob_id
 
     async def remove_unfinished(self, older_than: datetime) -> int:

@@ -1,6 +1,7 @@
 """The deployment's secret: one random key, from which the keys of blind indexes, chains, digests and URLs derive."""
 
 import hmac
+import secrets
 import struct
 import unicodedata
 from functools import lru_cache
@@ -11,6 +12,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from osler.kernel.blobs import ObjectKey
 from osler.storage.sealing.keys import KEY_SIZE, DataKey, KeyRing
+
+ID_RANDOM: Final = 24
+"""Hexadecimal digits of an object's id that are random (96 bits)."""
+
+ID_TAG: Final = 8
+"""Hexadecimal digits of an object's id that say whose it is (32 bits)."""
 
 _REMEMBERED: Final = 4096
 """Derived keys kept in memory; a key is a few microseconds to derive again."""
@@ -58,6 +65,15 @@ class DeploymentSecret:
         """Return a running HMAC-SHA256 to feed with the plain bytes of an object: equal bytes, equal digests."""
         return hmac.new(self._derive("content digest", organization_id), digestmod="sha256")
 
+    def new_object_id(self) -> str:
+        """Return 32 hexadecimal digits for a new object in the blob store: random ones, and a tag made of them."""
+        random = secrets.token_hex(ID_RANDOM // 2)
+        return random + self._object_tag(random)
+
+    def made_object_id(self, object_id: str) -> bool:
+        """Say whether this deployment made the id. Another that keeps its objects in the same place made other tags."""
+        return hmac.compare_digest(self._object_tag(object_id[:ID_RANDOM]), object_id[ID_RANDOM:])
+
     def url_key(self) -> bytes:
         """Return the key that signs Osler's own URLs of recordings."""
         return self._derive("media url")
@@ -69,6 +85,9 @@ class DeploymentSecret:
     def chain_mac(self, organization_id: str, data: bytes) -> str:
         """Return HMAC-SHA256 (hexadecimal) of ``data`` under the organization's key of the audit chain."""
         return hmac.digest(self._derive("audit chain", organization_id), data, "sha256").hex()
+
+    def _object_tag(self, random: str) -> str:
+        return hmac.digest(self._derive("object id"), random.encode(), "sha256").hex()[:ID_TAG]
 
 
 class DerivedChainKey:
