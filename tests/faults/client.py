@@ -16,8 +16,8 @@ import numpy as np
 
 from osler.audio.decode import open_recording
 
-PATIENCE = 180.0
-"""Seconds for which a client goes on trying one request."""
+PATIENCE = 600.0
+"""Seconds for which a client waits for one thing: longer than fifty kills take, of which each may cost all work."""
 
 
 def clips(visit: Path, *, seconds: float, number: int) -> list[bytes]:

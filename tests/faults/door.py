@@ -7,6 +7,7 @@ the core's doing. ``--kill`` ends the process by SIGKILL at a chosen instant: ``
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--kill")
     given = parser.parse_args()
     logs.configure("debug")
+    faulthandler.register(signal.SIGUSR1)
     asyncio.run(run(given.port, execute=given.execute, kill=given.kill))
 
 

@@ -1,11 +1,10 @@
 """What stands in the core after a run with faults, held against the client's ledger."""
 
 import hashlib
-from collections import Counter
 from typing import Any
 
 from osler.bootstrap import Core
-from osler.kernel.jobs import JobFilter, JobState
+from osler.kernel.jobs import JobState
 from osler.notes.model import TextStatus
 from tests.faults.client import Ledger
 
@@ -20,9 +19,8 @@ async def inspect(core: Core, organization: str, ledger: Ledger, *, automatic: b
     acts = ledger.lines()
     for act in acts:
         await getattr(_Check(core, organization, automatic), act["act"])(act)
-    jobs = await core.jobs.list(JobFilter(organization_id=organization))
-    left = Counter(job.state for job in jobs if job.state is not JobState.DONE)
-    assert not left, f"work is left or failed: {dict(left)}"
+    left = {each: number for each, number in (await core.jobs.counts()).items() if each[1] is not JobState.DONE}
+    assert not left, f"work is left or failed: {left}"
     broken = (await core.audit.verify(organization)).broken
     assert not broken, f"the audit chain is broken: {broken}"
     visits = [a["encounter"] for a in acts if a["act"] == "note"]

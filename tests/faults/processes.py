@@ -49,7 +49,10 @@ class OslerProcess:
                 raise AssertionError(f"the server ended with {self._process.returncode} before it answered")
             if self._process.poll() is not None:
                 return
-            assert time.monotonic() < deadline, "the server did not answer in time"
+            if time.monotonic() > deadline:
+                self._process.send_signal(signal.SIGUSR1)  # the door shows where its threads are
+                time.sleep(1)
+                raise AssertionError("the server did not answer in time; its log tells where it stands")
             time.sleep(0.05)
 
     def _answers(self) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from osler.access.model import ReleasePolicy
 from osler.bootstrap import open_core
 from osler.config import Settings
-from tests.faults.client import Client, Ledger, clips
+from tests.faults.client import PATIENCE, Client, Ledger, clips
 from tests.faults.inspection import inspect
 from tests.faults.processes import OslerProcess, free_port
 from tests.faults.setting import NAMES, VISIT, database_files, set_up
@@ -72,14 +72,14 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
         for thread in threads:
             thread.start()
         for _ in range(KILLS):
-            time.sleep(dice.uniform(0.5, 6.0))
+            time.sleep(dice.uniform(0.5, 12.0))
             victim = dice.choice([server, worker])
             victim.kill()
             time.sleep(dice.uniform(0.0, 1.0))
             victim.start()
         over.set()
         for thread in threads:
-            thread.join(240)
+            thread.join(PATIENCE)
         assert not faults, f"a client gave up: {faults[0]}"
         assert not any(thread.is_alive() for thread in threads), "a client waits for ever"
     finally:
