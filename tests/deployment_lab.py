@@ -227,15 +227,15 @@ class Laboratory:
 
     async def apply(self, erasure: Erasure) -> None:
         async with self.database.write() as transaction:
-            mine = notes.c.encounter_id == erasure.encounter_id
+            mine = notes.c.encounter_id == erasure.subject_id
             keys = list(await transaction.connection.scalars(select(notes.c.key_id).where(mine)))
-            of_sounds = select(segments.c.blob_key_id).where(segments.c.encounter_id == erasure.encounter_id)
+            of_sounds = select(segments.c.blob_key_id).where(segments.c.encounter_id == erasure.subject_id)
             keys += [key for key in await transaction.connection.scalars(of_sounds) if key is not None]
             await transaction.connection.execute(update(notes).where(mine).values(sealed=None))
             await destroy_keys(transaction.connection, keys, NOW)
             await transaction.connection.execute(
                 update(segments)
-                .where(segments.c.encounter_id == erasure.encounter_id)
+                .where(segments.c.encounter_id == erasure.subject_id)
                 .values(blob_id=None, blob_size=None, blob_digest=None, blob_key_id=None)
             )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from osler.access.idempotency import Answer, Attempt, IdempotencyService, RequestKey
 from osler.access.model import Organization, User
 from osler.audio.model import AudioRecording, RecordingKind, Segment
 from osler.audit.model import Actor, ActorKind
@@ -36,6 +37,7 @@ from osler.storage.repositories.coding import SqlCodeSetRepository
 from osler.storage.repositories.context import SqlContextDocumentRepository
 from osler.storage.repositories.encounters import SqlEncounterRepository
 from osler.storage.repositories.erasure import SqlEncounterEraser
+from osler.storage.repositories.idempotency import SqlIdempotencyRepository
 from osler.storage.repositories.jobs import SqlJobRepository
 from osler.storage.repositories.notes import SqlDocumentRepository, SqlNoteRepository
 from osler.storage.repositories.profiles import SqlPatientProfileRepository
@@ -108,7 +110,7 @@ class EncountersLab:
         self.organizations = SqlOrganizationRepository()
         self.users = SqlUserRepository(rows, secret)
         self.encounter_rows = SqlEncounterRepository(rows, secret)
-        self.profile_rows = SqlPatientProfileRepository(rows, secret, self.clock)
+        self.profile_rows = SqlPatientProfileRepository(rows, secret)
         self.context_rows = SqlContextDocumentRepository(rows, self.clock)
         self.recording_rows = SqlRecordingRepository(rows)
         self.transcript_rows = SqlTranscriptRepository(rows)
@@ -117,6 +119,9 @@ class EncountersLab:
         self.code_rows = SqlCodeSetRepository(rows)
         self.release_rows = SqlReleaseRepository()
         self.job_rows = SqlJobRepository()
+        self.requests = IdempotencyService(
+            database=self.database, repository=SqlIdempotencyRepository(rows, secret), clock=self.clock
+        )
         self.eraser = SqlEncounterEraser(self.database, rows, self.clock)
         self.vault = SealedBlobVault(LocalObjects(self.folder / "blobs"), self.ring, secret, clock=self.clock)
         self.ledger = StoredErasureLedger(LocalObjects(self.folder / "erasures"), secret)
@@ -125,15 +130,6 @@ class EncountersLab:
             clock=self.clock,
             encounters=self.encounter_rows,
             profiles=self.profile_rows,
-            organizations=self.organizations,
-            users=self.users,
-            audit=self.audit,
-        )
-        self.profiles = PatientProfileService(
-            database=self.database,
-            clock=self.clock,
-            profiles=self.profile_rows,
-            encounters=self.encounter_rows,
             organizations=self.organizations,
             users=self.users,
             audit=self.audit,
@@ -147,6 +143,16 @@ class EncountersLab:
             ledger=self.ledger,
             vault=self.vault,
             inventory=self.vault,
+            audit=self.audit,
+        )
+        self.profiles = PatientProfileService(
+            database=self.database,
+            clock=self.clock,
+            profiles=self.profile_rows,
+            encounters=self.encounter_rows,
+            organizations=self.organizations,
+            users=self.users,
+            erasure=self.erasure,
             audit=self.audit,
         )
 
@@ -286,6 +292,11 @@ class EncountersLab:
             for job_kind in (JobKind.TRANSCRIBE_RECORDING, JobKind.WRITE_NOTE):
                 job = Job(new_id(), organization.id, job_kind, {"encounter": encounter.id}, now)
                 await self.job_rows.add(transaction, job)
+        attempt = await self.requests.begin(
+            RequestKey(organization.id, owner.id, f"POST {encounter.id}", "a key", encounter.id)
+        )
+        assert isinstance(attempt, Attempt)
+        await self.requests.finish(attempt, b"digest", Answer(200, {}, MARKER.encode()))
         assert segment.blob is not None
         return FullEncounter(
             encounter,

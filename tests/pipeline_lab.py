@@ -196,7 +196,6 @@ class Laboratory:
                 transcription=self.transcription,
                 note_writing=self.note_writing,
                 context_parsing=self.context_parsing,
-                erasure=self.erasure,
             ),
             execute=execute,
         )
@@ -302,7 +301,7 @@ async def laboratory(
         database=database,
         clock=CLOCK,
         encounters=encounter_rows,
-        profiles=SqlPatientProfileRepository(rows, secret, CLOCK),
+        profiles=SqlPatientProfileRepository(rows, secret),
         organizations=organizations,
         users=users,
         audit=audit,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from osler.access.model import Organization, User, Visibility
-from osler.encounters.model import Encounter, EncounterFilter, ErasureReason, ErasureScope, PatientProfile
+from osler.encounters.model import Encounter, EncounterFilter, Erasure, ErasureReason, ErasureScope, PatientProfile
 from osler.kernel.errors import NotFoundError
 from osler.kernel.ids import new_encounter_id, new_id
 from osler.storage.database import SqlDatabase
@@ -172,7 +172,10 @@ class TestStrangers:
             ):
                 with pytest.raises(NotFoundError):
                     await call()
-            assert not await lab.profile_rows.delete(transaction, elsewhere, profile.id)
+            foreign = Erasure(
+                new_id(), elsewhere, profile.id, ErasureScope.PATIENT_PROFILE, ErasureReason.DELETED, lab.clock.now()
+            )
+            assert not await lab.eraser.destroy(transaction, foreign)
             assert await lab.context_rows.list(transaction, elsewhere, encounter_id) == []
             assert await lab.context_rows.delete(transaction, elsewhere, encounter_id, [full.context.id]) == []
             assert await lab.encounter_rows.unlink_profile(transaction, elsewhere, profile.id) == 0

@@ -13,7 +13,7 @@ from sqlalchemy import Table, select
 from osler.audio.model import RecordingState, SegmentStatus
 from osler.audit.model import SYSTEM
 from osler.encounters import erasure as erasure_module
-from osler.encounters.model import ErasureReason, ErasureScope
+from osler.encounters.model import EncounterState, ErasureReason, ErasureScope
 from osler.kernel.errors import BlobsUnavailableError, CorruptedError, ErasedError, NotFoundError
 from osler.kernel.ids import new_id
 from osler.kernel.jobs import JobFilter, JobState
@@ -76,7 +76,7 @@ async def test_everything_leaves_a_tombstone_and_no_key(lab: EncountersLab) -> N
     organization_id, encounter_id = made.encounter.organization_id, made.encounter.id
     before = await rows_below(lab, encounter_id)
     assert all(before.values()), "the test must have something in every table that names an encounter"
-    assert len(keys_of(before)) == 12
+    assert len(keys_of(before)) == 13
     await erase(lab, made, ErasureScope.EVERYTHING)
 
     after = await rows_below(lab, encounter_id)
@@ -118,7 +118,13 @@ async def test_audio_alone_goes_and_the_texts_stay(lab: EncountersLab) -> None:
     await erase(lab, made, ErasureScope.AUDIO)
     encounter = await lab.encounters.get(organization_id, encounter_id)
     assert encounter.audio_erased_at is not None
-    assert replace(encounter, audio_erased_at=None, updated_at=made.encounter.updated_at, revision=1) == made.encounter
+    assert encounter.state is EncounterState.COMPLETED, "no transcript is awaited any more, and the note is written"
+    assert (
+        replace(
+            encounter, state=EncounterState.OPEN, audio_erased_at=None, updated_at=made.encounter.updated_at, revision=1
+        )
+        == made.encounter
+    )
     async with lab.database.read() as transaction:
         recording = await lab.recording_rows.get(transaction, organization_id, made.recording.id)
         [segment] = await lab.recording_rows.segments(transaction, organization_id, made.recording.id)
@@ -185,9 +191,9 @@ async def test_a_withdrawal_of_consent_leaves_what_is_signed(database: SqlDataba
     await assert_only_signed_is_left(lab, made)
     assert await lab.erasure.run_policies(clock.now()) == 0
     after = await wrapped_keys(lab)
-    # Of the twelve keys those of the two signed texts are left; the encounter has a new one.
+    # Of the thirteen keys those of the two signed texts are left; the encounter has a new one.
     destroyed = [key for key in before if before[key] is not None and after[key] is None]
-    assert len(destroyed) == 10
+    assert len(destroyed) == 11
     [event] = [
         entry.event
         for entry in await lab.audit.list(made.encounter.organization_id)
@@ -236,7 +242,7 @@ async def test_one_encounter_that_cannot_be_erased_does_not_keep_the_others(
     destroy = lab.eraser.destroy
 
     async def failing(transaction: Any, erasure: Any, **options: Any) -> bool:
-        if erasure.encounter_id == damaged.encounter.id:
+        if erasure.subject_id == damaged.encounter.id:
             raise CorruptedError("damaged")
         return await destroy(transaction, erasure, **options)
 
@@ -373,10 +379,10 @@ async def test_objects_that_no_row_names_go_after_a_day_and_no_others(database: 
 
 def test_every_table_that_seals_below_an_encounter_is_erased() -> None:
     """A table that is added later must be added to the erasure too."""
-    from osler.storage.repositories.erasure import TEXTS
+    from osler.storage.repositories.destruction import TEXTS
 
     def seals(table: Table) -> bool:
         return "encounter_id" in table.c and ("sealed" in table.c or "blob_id" in table.c)
 
     named = {table.name for table in metadata.tables.values() if seals(table)}
-    assert named == {table.name for table in TEXTS} | {"segments", "context_documents"}
+    assert named == {table.name for table in TEXTS} | {"segments", "context_documents", "idempotent_requests"}

@@ -306,7 +306,7 @@ class TestLedger:
         entry = json.loads(genuine.read_text())
         name = "0" * 24
         if forgery == "other encounter":
-            entry["erasure"] |= {"id": name, "encounter_id": spared.encounter.id}
+            entry["erasure"] |= {"id": name, "subject_id": spared.encounter.id}
         elif forgery == "other scope":
             entry["erasure"] |= {"id": name, "scope": "audio"}
         elif forgery == "kept":

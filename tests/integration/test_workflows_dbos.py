@@ -321,7 +321,7 @@ async def test_dbos_stores_and_logs_ids_and_error_classes_only(
     engine: DbosEngine, database: SqlDatabase, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    diary, failing, raising, well = Diary(), a_job(), a_job(JobKind.ERASE), a_job(JobKind.TRANSCRIBE_RECORDING)
+    diary, failing, raising, well = Diary(), a_job(), a_job(JobKind.PARSE_CONTEXT), a_job(JobKind.TRANSCRIBE_RECORDING)
 
     async def fail(_job: Job) -> None:
         raise EngineError(PHI, retryable=True) from ValueError(PHI)
@@ -332,7 +332,7 @@ async def test_dbos_stores_and_logs_ids_and_error_classes_only(
     await engine.start(
         [
             diary.workflow(diary.step("draft", fail, attempts=2, delay=0.01)),
-            diary.workflow(diary.step("erase", crash, attempts=1), kind=JobKind.ERASE),
+            diary.workflow(diary.step("parse", crash, attempts=1), kind=JobKind.PARSE_CONTEXT),
             diary.workflow(diary.step("hear"), kind=JobKind.TRANSCRIBE_RECORDING),
         ],
         execute=True,

@@ -227,19 +227,19 @@ async def test_a_state_is_written_as_soon_as_the_database_is_back(database: SqlD
 async def test_jobs_are_listed_newest_first_and_counted(database: SqlDatabase) -> None:
     engine = engine_on(database)
     await engine.start([], execute=False)
-    mine, other = [a_job(), a_job(JobKind.ERASE), a_job()], a_job(organization_id="elsewhere")
+    mine, other = [a_job(), a_job(JobKind.PARSE_CONTEXT), a_job()], a_job(organization_id="elsewhere")
     for job in (*mine, other):
         await enqueue(engine, database, job)
     async with database.read() as transaction:
         listed = await jobs.list(transaction, JobFilter(organization_id="clinic"))
         assert [job.id for job in listed] == [job.id for job in reversed(mine)]
         assert listed[-1] == mine[0]
-        erasing = await jobs.list(transaction, JobFilter(kinds=frozenset({JobKind.ERASE})))
-        assert [job.id for job in erasing] == [mine[1].id]
+        parsing = await jobs.list(transaction, JobFilter(kinds=frozenset({JobKind.PARSE_CONTEXT})))
+        assert [job.id for job in parsing] == [mine[1].id]
         of_visit = JobFilter(encounter_id="424242424242424242", states=frozenset({JobState.QUEUED}))
         assert len(await jobs.list(transaction, of_visit, limit=3)) == 3
         assert await jobs.list(transaction, JobFilter(encounter_id="1")) == []
         assert await jobs.counts(transaction) == {
             (JobKind.WRITE_NOTE, JobState.QUEUED): 3,
-            (JobKind.ERASE, JobState.QUEUED): 1,
+            (JobKind.PARSE_CONTEXT, JobState.QUEUED): 1,
         }

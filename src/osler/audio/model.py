@@ -1,5 +1,6 @@
 """Recordings and their segments, and the audio that every engine takes. Plain types, no decoder."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -83,3 +84,19 @@ class Segment:
     status: SegmentStatus = SegmentStatus.PENDING
     seconds: float | None = None
     failure: str | None = None
+
+
+def transcript_awaited(recordings: Iterable[tuple[int, RecordingState, str | None]]) -> bool:
+    """Say whether a transcript is on its way, of an encounter's recordings by index, state and failure.
+
+    A recording that was never finished holds nothing up once a later one has its transcript: its client is gone.
+    """
+    opened = done = -1
+    for index, state, failure in recordings:
+        if state is RecordingState.FINISHED:
+            return True
+        if state is RecordingState.OPEN:
+            opened = max(opened, index)
+        elif state is RecordingState.COMPLETE and failure is None:
+            done = max(done, index)
+    return opened > done

@@ -241,7 +241,7 @@ def _services(
     organization_rows = SqlOrganizationRepository()
     user_rows = SqlUserRepository(rows, secret)
     encounter_rows = SqlEncounterRepository(rows, secret)
-    profile_rows = SqlPatientProfileRepository(rows, secret, clock)
+    profile_rows = SqlPatientProfileRepository(rows, secret)
     recording_rows = SqlRecordingRepository(rows)
     transcript_rows = SqlTranscriptRepository(rows)
     note_rows = SqlNoteRepository(rows)
@@ -267,24 +267,6 @@ def _services(
         users=user_rows,
         audit=audit,
     )
-    profiles = PatientProfileService(
-        database=database,
-        clock=clock,
-        profiles=profile_rows,
-        encounters=encounter_rows,
-        organizations=organization_rows,
-        users=user_rows,
-        audit=audit,
-    )
-    context = ContextDocumentService(
-        database=database,
-        documents=SqlContextDocumentRepository(rows, clock),
-        encounters=encounters,
-        vault=parts.vault,
-        queue=parts.engine,
-        audit=audit,
-        clock=clock,
-    )
     erasure = ErasureService(
         database=database,
         clock=clock,
@@ -295,6 +277,25 @@ def _services(
         vault=parts.vault,
         inventory=parts.vault,
         audit=audit,
+    )
+    profiles = PatientProfileService(
+        database=database,
+        clock=clock,
+        profiles=profile_rows,
+        encounters=encounter_rows,
+        organizations=organization_rows,
+        users=user_rows,
+        erasure=erasure,
+        audit=audit,
+    )
+    context = ContextDocumentService(
+        database=database,
+        documents=SqlContextDocumentRepository(rows, clock),
+        encounters=encounters,
+        vault=parts.vault,
+        queue=parts.engine,
+        audit=audit,
+        clock=clock,
     )
     audio = AudioService(
         database=database,
@@ -360,7 +361,6 @@ def _services(
         context_parsing=ContextParsing(
             database=database, documents=context, vault=parts.vault, load_parser=load_parser
         ),
-        erasure=erasure,
     )
     idempotency = IdempotencyService(database=database, repository=SqlIdempotencyRepository(rows, secret), clock=clock)
     core = Core(

@@ -151,7 +151,7 @@ def erase(
     what = f"The audio of the encounter {encounter_id}" if audio_only else f"The encounter {encounter_id}"
     data = {
         "erasure_id": erasure.id,
-        "encounter_id": erasure.encounter_id,
+        "encounter_id": erasure.subject_id,
         "organization_id": erasure.organization_id,
         "scope": erasure.scope.value,
         "erased_at": erasure.at.isoformat(),

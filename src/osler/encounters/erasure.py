@@ -3,11 +3,11 @@
 One erasure goes through phases, of which each can be done again: the ledger's entry, which is durable before anything
 is destroyed; one transaction that destroys keys and sealed columns and leaves tombstones; the objects in the blob
 store; the traces in the database's files. Whatever a crash leaves open, :meth:`ErasureService.apply_ledger` finishes
-at the next start.
+at the next start, and housekeeping while a process lives.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -34,7 +34,7 @@ from osler.kernel.errors import (
     NotFoundError,
 )
 from osler.kernel.ids import new_id
-from osler.kernel.transactions import Database
+from osler.kernel.transactions import Database, Transaction
 
 BATCH: Final = 100
 """Encounters that a policy reads at once, and erasures whose blobs and traces are removed together."""
@@ -48,11 +48,14 @@ MARGIN: Final = timedelta(minutes=1)
 ORPHANS_AFTER: Final = timedelta(hours=24)
 """Age of an object without a row after which its upload is surely over."""
 
+NAMES: Final = {ErasureScope.PATIENT_PROFILE: "patient_profile", ErasureScope.CONTEXT_DOCUMENT: "context_document"}
+"""What the audit trail calls that which is erased by itself; all else is an encounter's."""
+
 logger = logging.getLogger(__name__)
 
 
 class ErasureService:
-    """Destroys what belongs to an encounter, and sees to it that it stays destroyed."""
+    """Destroys encounters, patient profiles and context documents, and sees to it that they stay destroyed."""
 
     def __init__(
         self,
@@ -94,8 +97,28 @@ class ErasureService:
         now = self._clock.now()
         erasure = await self._erase(actor, organization_id, encounter_id, scope, reason, now, _always)
         assert erasure is not None
-        await self._finish()
+        await self.finish()
         return erasure
+
+    async def announce(self, organization_id: str, scope: ErasureScope, subject_ids: Iterable[str]) -> list[Erasure]:
+        """Write into the ledger that patient profiles or context documents (``scope``) are to be deleted.
+
+        For services that delete on a client's word: announce, then :meth:`carry_out` each in the transaction that
+        writes the audit trail, then :meth:`finish` after its commit. What was announced goes even if the process dies
+        before that. Raises BlobsUnavailableError, StorageFullError.
+        """
+        now = self._clock.now()
+        erasures = [
+            Erasure(new_id(), organization_id, subject_id, scope, ErasureReason.DELETED, now)
+            for subject_id in subject_ids
+        ]
+        for erasure in erasures:
+            await self._ledger.append(erasure)
+        return erasures
+
+    async def carry_out(self, transaction: Transaction, erasure: Erasure) -> bool:
+        """Destroy what was announced; False if it is gone already. The caller writes the audit trail."""
+        return await self._eraser.destroy(transaction, erasure)
 
     async def run_policies(self, now: datetime) -> int:
         """Erase what is due: audio past its organization's retention, and what a withdrawal of consent ended.
@@ -122,16 +145,18 @@ class ErasureService:
             created_before = now - timedelta(days=organization.retention_days)
             old = partial(self._old, organization.id, created_before)
             count += await self._erase_due(old, ErasureScope.AUDIO, ErasureReason.RETENTION, now, _always)
-        await self._finish()
+        await self.finish()
         return count
 
-    async def apply_ledger(self) -> int:
+    async def apply_ledger(self, older_than: timedelta = timedelta(0)) -> int:
         """Apply every erasure of the ledger that this database does not know, and finish those that were cut off.
 
-        For the start of a process, before anything is served, and for a restored backup. Returns how many were applied.
-        Raises CorruptedError, after all others were applied, if an entry is not one that this deployment wrote; also
+        For the start of a process, before anything is served, and for a restored backup; and from time to time, with
+        an age at which whoever wrote an entry has surely died over it. Returns how many were applied. Raises
+        CorruptedError, after all others were applied, if an entry is not one that this deployment wrote; also
         DatabaseUnavailableError and BlobsUnavailableError.
         """
+        before = self._clock.now() - older_than
         listed = await self._ledger.ids()
         async with self._database.read() as transaction:
             applied = await self._eraser.applied(transaction)
@@ -143,11 +168,13 @@ class ErasureService:
             except CorruptedError as error:
                 refused = error
                 continue
+            if erasure.at > before:
+                continue
             async with self._database.write() as transaction:
                 if await self._eraser.destroy(transaction, erasure, created_before=erasure.at + MARGIN):
                     await self._audit.append(transaction, [self._event(SYSTEM, erasure, again=True)])
                     count += 1
-        await self._finish()
+        await self.finish()
         if refused is not None:
             raise refused
         return count
@@ -228,7 +255,7 @@ class ErasureService:
         erasure = Erasure(
             id=new_id(),
             organization_id=organization_id,
-            encounter_id=encounter_id,
+            subject_id=encounter_id,
             scope=scope,
             reason=reason,
             at=now,
@@ -236,12 +263,14 @@ class ErasureService:
         )
         await self._ledger.append(erasure)
         async with self._database.write() as transaction:
-            _refuse_erased(await self._eraser.lock(transaction, organization_id, encounter_id))
-            await self._eraser.destroy(transaction, erasure)
-            await self._audit.append(transaction, [self._event(actor, erasure)])
+            standing = await self._eraser.lock(transaction, organization_id, encounter_id)
+            # False: another process found it in the ledger, took this one for dead and did it.
+            if await self._eraser.destroy(transaction, erasure):
+                _refuse_erased(standing)
+                await self._audit.append(transaction, [self._event(actor, erasure)])
         return erasure
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
         """Remove blobs and traces of what is committed. What cannot be removed now is left to the next run."""
         while True:
             async with self._database.read() as transaction:
@@ -259,12 +288,13 @@ class ErasureService:
                 await self._eraser.finish(transaction, [each.id for each in unfinished], self._clock.now())
 
     def _event(self, actor: Actor, erasure: Erasure, *, again: bool = False) -> AuditEvent:
+        name = NAMES.get(erasure.scope)
         return AuditEvent(
             erasure.organization_id,
             actor,
-            "encounter.erased",
+            "encounter.erased" if name is None else f"{name}.deleted",
             self._clock.now(),
-            subject={"encounter": erasure.encounter_id, "erasure": erasure.id},
+            subject={name or "encounter": erasure.subject_id, "erasure": erasure.id},
             detail={
                 "scope": erasure.scope.value,
                 "reason": erasure.reason.value,

@@ -172,11 +172,13 @@ class EncounterFilter:
 
 
 class ErasureScope(StrEnum):
-    """How much of an encounter goes for good."""
+    """How much of an encounter goes for good; the last two are a profile or document of its own."""
 
     AUDIO = "audio"
     AUDIO_AND_UNSIGNED = "audio and unsigned texts"
     EVERYTHING = "everything"
+    PATIENT_PROFILE = "patient profile"
+    CONTEXT_DOCUMENT = "context document"
 
 
 class ErasureReason(StrEnum):
@@ -185,6 +187,7 @@ class ErasureReason(StrEnum):
     COMMAND = "command"
     RETENTION = "retention"
     CONSENT_WITHDRAWN = "consent withdrawn"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +203,14 @@ class EncounterStanding:
 class Erasure:
     """One erasure as the ledger keeps it, outside the database, to be applied again after a restore. Ids only.
 
+    ``subject_id`` is the encounter's id; with the scopes of those, the patient profile's or context document's.
     ``kept`` names the ids of rows (signed notes and documents) that this erasure left, so that applying it again
     to an older state leaves the same.
     """
 
     id: str
     organization_id: str
-    encounter_id: str
+    subject_id: str
     scope: ErasureScope
     reason: ErasureReason
     at: datetime

@@ -108,10 +108,6 @@ class PatientProfileRepository(Protocol):
         provider: str | None = None,
     ) -> int: ...
 
-    async def delete(self, transaction: Transaction, organization_id: str, profile_id: str) -> bool:
-        """Destroy the profile's key and row; False if there is none."""
-        ...
-
 
 class ContextDocumentRepository(Protocol):
     """Context documents of an encounter."""
@@ -160,7 +156,10 @@ class DocumentParser(Protocol):
 
 
 class EncounterEraser(Protocol):
-    """Destroys what belongs to an encounter, over all rooms' tables, and keeps account of it in the database."""
+    """Destroys what belongs to an encounter, over all rooms' tables, and profiles and documents by themselves.
+
+    It keeps account of that in the database.
+    """
 
     async def lock(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterStanding:
         """Return how the encounter stands, held against other writers; opens nothing sealed. Raises NotFoundError."""
@@ -173,7 +172,7 @@ class EncounterEraser(Protocol):
 
         What ``erasure.kept`` names stays, and what is signed, unless the scope is everything. ``created_before``
         spares what came after the erasure, when it is applied again. False, and nothing done but the note, if this
-        erasure was applied already or the encounter is not there.
+        erasure was applied already or its subject is not there.
         """
         ...
 

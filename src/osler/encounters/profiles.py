@@ -1,6 +1,7 @@
 """Patient profiles: made, read, listed, changed, deleted, and linked to encounters."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,9 @@ from osler.access.model import Visibility
 from osler.access.ports import OrganizationRepository, UserRepository
 from osler.audit.model import Actor, AuditEvent
 from osler.audit.ports import AuditTrail
+from osler.encounters.erasure import ErasureService
 from osler.encounters.fields import PROFILE_FIELDS, read_fields
-from osler.encounters.model import Encounter, EncounterState, PatientProfile
+from osler.encounters.model import Encounter, EncounterState, ErasureScope, PatientProfile
 from osler.encounters.ports import EncounterRepository, PatientProfileRepository
 from osler.encounters.service import ERASED, NO_ENCOUNTER, NO_PROFILE, with_patient_of
 from osler.kernel.clock import Clock
@@ -31,6 +33,7 @@ class PatientProfileService:
         encounters: EncounterRepository,
         organizations: OrganizationRepository,
         users: UserRepository,
+        erasure: ErasureService,
         audit: AuditTrail,
     ) -> None:
         self._database = database
@@ -39,6 +42,7 @@ class PatientProfileService:
         self._encounters = encounters
         self._organizations = organizations
         self._users = users
+        self._erasure = erasure
         self._audit = audit
 
     async def create(self, actor: Actor, organization_id: str, owner_id: str, **fields: Any) -> PatientProfile:
@@ -135,26 +139,41 @@ class PatientProfileService:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Delete profiles for good; returns the ids that were deleted and those that were not found.
 
-        Encounters of a deleted profile keep their own data and lose the link. All are deleted, or on an error none.
+        Encounters of a deleted profile keep their own data and lose the link. All are deleted, or on an error before
+        the first is written into the erasure ledger none; those that stand there go at the latest at the next start.
+        Raises BlobsUnavailableError, StorageFullError (the ledger could not be written), DatabaseUnavailableError.
         """
-        deleted: list[str] = []
-        missing: list[str] = []
-        async with self._database.write() as transaction:
-            events = []
-            # In one order, so that two deletions of the same profiles cannot wait for each other.
-            for profile_id in sorted(set(profile_ids)):
+        found: dict[str, PatientProfile] = {}
+        # In one order, so that two deletions of the same profiles cannot wait for each other.
+        wanted = sorted(set(profile_ids))
+        async with self._database.read() as transaction:
+            for profile_id in wanted:
                 try:
-                    profile = await self._profiles.lock(transaction, organization_id, profile_id)
+                    profile = await self._profiles.get(transaction, organization_id, profile_id)
                     await self._refuse_strangers(transaction, profile, user_id)
                 except NotFoundError:
-                    missing.append(profile_id)
                     continue
-                unlinked = await self._encounters.unlink_profile(transaction, organization_id, profile_id)
-                await self._profiles.delete(transaction, organization_id, profile_id)
-                events.append(self._event(actor, profile, "patient_profile.deleted", unlinked=str(unlinked)))
-                deleted.append(profile_id)
-            if events:
-                await self._audit.append(transaction, events)
+                found[profile_id] = profile
+        deleted: list[str] = []
+        if found:
+            announced = await self._erasure.announce(organization_id, ErasureScope.PATIENT_PROFILE, found)
+            async with self._database.write() as transaction:
+                for erasure in announced:
+                    unlinked = 0
+                    with suppress(NotFoundError):  # another request was faster
+                        # Held before its encounters are, as whoever links them does.
+                        await self._profiles.lock(transaction, organization_id, erasure.subject_id)
+                        unlinked = await self._encounters.unlink_profile(
+                            transaction, organization_id, erasure.subject_id
+                        )
+                    if not await self._erasure.carry_out(transaction, erasure):
+                        continue
+                    profile = found[erasure.subject_id]
+                    event = self._event(actor, profile, "patient_profile.deleted", unlinked=str(unlinked))
+                    await self._audit.append(transaction, [event])
+                    deleted.append(profile.id)
+            await self._erasure.finish()
+        missing = [profile_id for profile_id in wanted if profile_id not in deleted]
         order = {profile_id: place for place, profile_id in enumerate(profile_ids)}
         return tuple(sorted(deleted, key=order.__getitem__)), tuple(sorted(missing, key=order.__getitem__))
 

@@ -16,7 +16,6 @@ class JobKind(StrEnum):
     TRANSCRIBE_RECORDING = "transcribe_recording"
     PARSE_CONTEXT = "parse_context"
     WRITE_NOTE = "write_note"
-    ERASE = "erase"
 
 
 class JobState(StrEnum):

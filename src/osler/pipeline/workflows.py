@@ -1,7 +1,6 @@
 """The workflows: which steps each kind of job has, and how many such jobs run at once."""
 
-from osler.encounters.erasure import ErasureService
-from osler.kernel.jobs import Job, JobKind
+from osler.kernel.jobs import JobKind
 from osler.pipeline.context_parsing import ContextParsing
 from osler.pipeline.note_writing import NoteWriting
 from osler.pipeline.ports import Step, Workflow
@@ -13,21 +12,12 @@ def workflows(
     transcription: Transcription,
     note_writing: NoteWriting,
     context_parsing: ContextParsing,
-    erasure: ErasureService,
 ) -> tuple[Workflow, ...]:
     """Return a workflow for each kind of job.
 
     Each has one step, as each is one computation and one transaction: there is no state between that a crash could
     leave. ``concurrency`` follows the engines: one recording at a time, and live segments beside it.
     """
-
-    async def erase(job: Job) -> None:
-        """Finish every erasure that the ledger knows, that of the job among them."""
-        await erasure.apply_ledger()
-
-    async def erasure_failed(job: Job, code: str) -> None:
-        """Nobody sees an erasure in progress; it is finished at the next start or retry."""
-
     return (
         Workflow(
             JobKind.TRANSCRIBE_SEGMENT,
@@ -41,5 +31,4 @@ def workflows(
         ),
         Workflow(JobKind.PARSE_CONTEXT, (Step("parse context", context_parsing.parse),), context_parsing.failed),
         Workflow(JobKind.WRITE_NOTE, (Step("write note", note_writing.write_note),), note_writing.failed),
-        Workflow(JobKind.ERASE, (Step("erase", erase, attempts=8),), erasure_failed),
     )

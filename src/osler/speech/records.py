@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from osler.audio.model import AudioRecording, RecordingState, Segment
+from osler.audio.model import AudioRecording, Segment, transcript_awaited
 from osler.audio.ports import RecordingRepository
 from osler.kernel.errors import NotFoundError
 from osler.kernel.transactions import Database, Transaction
@@ -52,16 +52,9 @@ class TranscriptService:
             return await self.awaits_transcript(transaction, organization_id, encounter_id)
 
     async def awaits_transcript(self, transaction: Transaction, organization_id: str, encounter_id: str) -> bool:
-        """As :meth:`pending`, in the caller's transaction.
-
-        A recording that was never finished holds nothing up once a later one has its transcript: its client is gone.
-        """
+        """As :meth:`pending`, in the caller's transaction; see :func:`osler.audio.model.transcript_awaited`."""
         recordings = await self._recordings.of_encounter(transaction, organization_id, encounter_id)
-        if any(recording.state is RecordingState.FINISHED for recording in recordings):
-            return True
-        opened = [recording.index for recording in recordings if recording.state is RecordingState.OPEN]
-        done = [r.index for r in recordings if r.state is RecordingState.COMPLETE and r.failure is None]
-        return max(opened, default=-1) > max(done, default=-1)
+        return transcript_awaited((each.index, each.state, each.failure) for each in recordings)
 
     async def store(
         self,

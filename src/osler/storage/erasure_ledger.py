@@ -71,7 +71,7 @@ def _text(erasure: Erasure) -> bytes:
         {
             "id": erasure.id,
             "organization_id": erasure.organization_id,
-            "encounter_id": erasure.encounter_id,
+            "subject_id": erasure.subject_id,
             "scope": erasure.scope.value,
             "reason": erasure.reason.value,
             "at": erasure.at.isoformat(),
@@ -86,7 +86,7 @@ def _erasure(data: dict[str, Any]) -> Erasure:
     return Erasure(
         id=str(data["id"]),
         organization_id=str(data["organization_id"]),
-        encounter_id=str(data["encounter_id"]),
+        subject_id=str(data["subject_id"]),
         scope=ErasureScope(data["scope"]),
         reason=ErasureReason(data["reason"]),
         at=datetime.fromisoformat(data["at"]),

@@ -3,16 +3,15 @@
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, insert, select, update
 
 from osler.encounters.model import PatientProfile
-from osler.kernel.clock import Clock
 from osler.kernel.errors import NotFoundError
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
 from osler.storage.repositories.encounters import EHR_PATIENT, one_page
-from osler.storage.repositories.sealed import BlindIndex, SealedRows, destroy_keys, with_key
+from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
 from osler.storage.tables.encounters import patient_profiles
 
 PROVIDER: Final = "provider"
@@ -35,10 +34,9 @@ TEXTS: Final = (
 class SqlPatientProfileRepository:
     """Implements :class:`osler.encounters.ports.PatientProfileRepository`."""
 
-    def __init__(self, sealed: SealedRows, index: BlindIndex, clock: Clock) -> None:
+    def __init__(self, sealed: SealedRows, index: BlindIndex) -> None:
         self._sealed = sealed
         self._index = index
-        self._clock = clock
 
     async def add(self, transaction: Transaction, profile: PatientProfile) -> None:
         """Write a new profile with a key of its own."""
@@ -118,16 +116,6 @@ class SqlPatientProfileRepository:
         query = select(func.count()).select_from(patient_profiles)
         query = self._where(query, organization_id, owner_id, ehr_patient_id, provider)
         return int((await connection_of(transaction).execute(query)).scalar_one())
-
-    async def delete(self, transaction: Transaction, organization_id: str, profile_id: str) -> bool:
-        """Destroy the profile's key and row; False if there is none."""
-        connection = connection_of(transaction)
-        query = delete(patient_profiles).where(_this(organization_id, profile_id)).returning(patient_profiles.c.key_id)
-        key_id = (await connection.execute(query)).scalar_one_or_none()
-        if key_id is None:
-            return False
-        await destroy_keys(connection, [key_id], self._clock.now())
-        return True
 
     def _where(
         self,

@@ -11,7 +11,7 @@ erasures: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("organization_id", Text, nullable=False),
-    Column("encounter_id", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
     Column("applied_at", Time, nullable=False),
     Column("blob_ids", JSON, nullable=False),  # to remove from the blob store; emptied once they are gone
     Column("finished_at", Time, nullable=True),  # when blobs and traces were gone too
@@ -22,4 +22,4 @@ erasures: Final = Table(
         postgresql_where=text("finished_at IS NULL"),
     ),
 )
-"""No foreign key: an older state that is restored may not hold the encounter at all."""
+"""No foreign key: an older state that is restored may not hold the subject at all."""
