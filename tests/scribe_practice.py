@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from osler.access.model import KeyKind, Organization, User
 from osler.api.app import create_app
 from osler.api.scribe.app import BASE_PATH
-from osler.audit.model import OPERATOR
+from osler.audit.model import OPERATOR, Actor, ActorKind
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 
@@ -37,6 +37,10 @@ class Clinician:
     organization: Organization
     user: User
     token: str
+
+    @property
+    def user_as_actor(self) -> Actor:
+        return Actor(ActorKind.USER, self.user.id, "192.0.2.7")
 
     async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
