@@ -16,9 +16,11 @@ from osler.audit.model import OPERATOR
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 from osler.encounters.erasure import ErasureService
+from osler.encounters.model import EncounterState, Erasure, ErasureReason, ErasureScope
 from osler.kernel.clock import SystemClock
-from osler.kernel.errors import DatabaseUnavailableError
-from osler.pipeline.housekeeping import Housekeeping
+from osler.kernel.errors import BlobsUnavailableError, DatabaseUnavailableError
+from osler.kernel.ids import new_id
+from osler.pipeline.housekeeping import DIED_OVER, Housekeeping
 from osler.storage.database import SqlDatabase
 from osler.storage.repositories.jobs import SqlExecutorRepository
 from osler.workflows.lease import STALE_AFTER, ExecutorLease
@@ -155,6 +157,9 @@ class Failing:
             raise DatabaseUnavailableError("away")
         return 0
 
+    async def apply_ledger(self, older_than: timedelta) -> int:
+        return 0
+
     async def sweep_orphan_blobs(self) -> int:
         self.done.set()
         return 0
@@ -175,3 +180,37 @@ async def test_a_failure_is_tried_again(sqlite_url: str) -> None:
     await asyncio.wait((running,))
     assert failing.runs >= 2
     await database.dispose()
+
+
+async def test_an_erasure_that_a_dead_process_only_announced_is_carried_out_while_others_go_on(core: Core) -> None:
+    organization = await core.access.create_organization(OPERATOR, "Practice")
+    user = await core.access.create_user(OPERATOR, organization.id, "dr@clinic.example", "ehr-1")
+    encounter = await core.encounters.create(OPERATOR, organization.id, user.id)
+    await core.audio.upload(OPERATOR, organization.id, encounter.id, sound(), media_type="audio/wav")
+    long_ago = datetime.now(UTC) - DIED_OVER - timedelta(seconds=1)
+    scope, reason = ErasureScope.EVERYTHING, ErasureReason.COMMAND
+    await core.ledger.append(Erasure(new_id(), organization.id, encounter.id, scope, reason, long_ago))
+    assert await core.housekeeping.once()
+    assert (await core.encounters.get(organization.id, encounter.id)).state is EncounterState.ERASED
+    assert not [path for path in Path(core.settings.blobs_place).glob("??/*") if path.is_file()]
+
+
+async def test_objects_that_could_not_be_removed_are_removed_by_the_next_round(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization = await core.access.create_organization(OPERATOR, "Practice")
+    user = await core.access.create_user(OPERATOR, organization.id, "dr@clinic.example", "ehr-1")
+    encounter = await core.encounters.create(OPERATOR, organization.id, user.id)
+    await core.audio.upload(OPERATOR, organization.id, encounter.id, sound(), media_type="audio/wav")
+
+    async def away(*_: object) -> None:
+        raise BlobsUnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core.vault, "delete", away)
+        scope, reason = ErasureScope.AUDIO, ErasureReason.COMMAND
+        await core.erasure.erase(OPERATOR, organization.id, encounter.id, scope=scope, reason=reason)
+    folder = Path(core.settings.blobs_place)
+    assert len([path for path in folder.glob("??/*") if path.is_file()]) == 1
+    assert await core.housekeeping.once()
+    assert not [path for path in folder.glob("??/*") if path.is_file()]
