@@ -351,8 +351,7 @@ def _media_type(found: DocumentType | None, filename: str, hint: str | None) -> 
 def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata as plain JSON. Raises InvalidFieldError."""
     try:
-        written = json.dumps(dict(given), allow_nan=False)
-        written.encode()
+        written = json.dumps(dict(given), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):
         raise InvalidFieldError("metadata", "metadata must be a JSON object") from None
     if len(written) > _MAX_METADATA:

@@ -60,7 +60,7 @@ def type_of(head: bytes) -> DocumentType | None:
 
 def is_text(head: bytes) -> bool:
     """Say whether the bytes can be text in some encoding: hardly any control characters, or a Unicode mark."""
-    if not head.strip():
+    if not head:
         return False
     if head.startswith(_TEXT_MARKS[1:]) or is_utf16_without_mark(head):
         return True

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -52,6 +53,10 @@ def outcome(source: BinaryIO, limits: Limits, turned: Callable[[], None]) -> dic
         return {"missing": error.name or ""}
     except (MemoryError, RecursionError):
         return {"refused": "too_complex"}
+    except Exception as error:  # noqa: BLE001 - a library has no name for what is wrong with the file; nor have we
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}"  # noqa: PTH119 - no path is touched
+        return {"refused": "damaged", "error": type(error).__name__, "place": place}
 
 
 def read(data: bytes, limits: Limits, turned: Callable[[], None]) -> dict[str, Any]:

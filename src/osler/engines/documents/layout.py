@@ -135,7 +135,7 @@ def _edges(page: Sequence[str]) -> list[str]:
 
 def _key(line: str) -> str:
     line = " ".join(line.split())
-    return "page number" if _PAGE_NUMBER.fullmatch(line) else line
+    return "page number" if len(line) < 30 and _PAGE_NUMBER.fullmatch(line) else line
 
 
 def _rows(pieces: Sequence[Piece]) -> list[Row]:

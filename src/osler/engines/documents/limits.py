@@ -32,7 +32,7 @@ class Limits:
     pages: int = 200
     seconds: float = 1200.0
     page_seconds: float = 90.0
-    memory: int = 3 * 1024**3
+    memory: int = 2 * 1024**3
 
     def to_json(self) -> dict[str, float]:
         """Return plain JSON types."""

@@ -1,6 +1,7 @@
 """The adapter of DocumentParser: each document is read in a process of its own, with limits, by pipes alone."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -29,12 +30,16 @@ _SET: Final = {
     "PYTHONUTF8": "1",
 }
 
+_log: Final = logging.getLogger(__name__)
+
 _CHUNK: Final = 1024**2
 _LONGEST_LINE: Final = 12 * MAX_CHARACTERS + 4096
 """Bytes: JSON writes a character beyond the first 65,536 in 12."""
 
 _KILLED: Final = -9
 _OUT_OF_PROCESSOR_TIME: Final = -24
+_ABORTED: Final = (-4, -5, -6)
+"""What libraries in C and C++ end with that get no more memory: SIGILL, SIGTRAP, SIGABRT."""
 
 _EXTRA: Final = "Scans, photos and PDFs need parts that are not installed: install osler[documents], then try again."
 
@@ -147,6 +152,8 @@ def _parsed(outcome: dict[str, Any], watch: _Watch, code: int) -> ParsedDocument
             pages=outcome["pages"],
             pages_by_ocr=outcome["by_ocr"],
         )
+    if "error" in outcome:
+        _log.warning("a document cannot be read", extra={"error": outcome["error"], "place": outcome["place"]})
     if outcome.get("refused") in SENTENCES:
         raise _refusal(outcome["refused"])
     if "missing" in outcome:
@@ -156,7 +163,7 @@ def _parsed(outcome: dict[str, Any], watch: _Watch, code: int) -> ParsedDocument
     if code == _KILLED:  # not by us: the system does that when it has no memory left
         raise EngineError("The process that reads documents was ended by the system.", retryable=True)
     # A library met something in the file that it does not survive.
-    raise _refusal("damaged")
+    raise _refusal("too_complex" if code in _ABORTED else "damaged")
 
 
 def _refusal(code: str) -> UnreadableDocumentError:

@@ -29,8 +29,10 @@ _UNSEEN: Final = re.compile(
 
 def read_text(data: bytes) -> str:
     """Decode plain text. Raises RefusedError if it is none."""
+    if not data.strip():
+        raise RefusedError("no_text")
     if not is_text(data):
-        raise RefusedError("unsupported" if data.strip() else "no_text")
+        raise RefusedError("unsupported")
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
@@ -65,5 +67,5 @@ def normalised(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub("[\x0b\x0c\x85\u2028\u2029]", "\n", text)
     text = unicodedata.normalize("NFC", _UNSEEN.sub("", text)).replace("\xa0", " ")
-    text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
-    return re.sub(r"\n{3,}", "\n\n", text).strip("\n").rstrip()
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
