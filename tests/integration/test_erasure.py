@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 
 from osler.audio.model import RecordingState, SegmentStatus
 from osler.audit.model import SYSTEM
@@ -20,6 +20,7 @@ from osler.kernel.jobs import JobFilter, JobState
 from osler.storage.database import SqlDatabase
 from osler.storage.database_url import SqliteLocation
 from osler.storage.tables import metadata
+from osler.storage.tables.encounters import encounters
 from osler.storage.tables.sealing import object_keys
 from tests.encounters_lab import DOCTOR, MARKER, EncountersLab, FullEncounter, HandClock
 
@@ -223,10 +224,57 @@ async def test_retention_erases_old_audio_once_and_only_where_it_is_asked_for(
     assert lab.blob_files() == left
     assert (await lab.encounters.get(keeping.id, without_audio.id)).audio_erased_at is None
     assert await lab.actions(keeping.id, old[0].encounter.id) == ["encounter.created", "encounter.erased"]
-    # Audio that comes late to an old encounter is not forgotten.
-    await lab.add_audio(old[0].encounter, index=1)
+    # Audio that comes late to an old encounter is kept as long as any other, and then not forgotten.
+    _, late = await lab.add_audio(old[0].encounter, index=1)
+    assert await lab.erasure.run_policies(clock.now()) == 0
+    clock.pass_by(timedelta(days=26))
+    assert late.blob is not None and late.blob.id in lab.blob_files()
+    assert await lab.erasure.run_policies(clock.now()) == 0
+    clock.pass_by(timedelta(days=5))
+    assert await lab.erasure.run_policies(clock.now()) == 2, "the late audio, and the young encounter's"
+    assert lab.blob_files() == left - {young.segment.blob.id if young.segment.blob else ""}
+
+
+async def test_audio_that_comes_while_retention_is_at_work_is_kept(
+    database: SqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    lab = await EncountersLab.open(database, tmp_path, clock)
+    organization = await lab.organization(retention_days=30)
+    made = await lab.full(organization, await lab.user(organization))
+    clock.pass_by(timedelta(days=31))
+    append = lab.ledger.append
+    fresh: list[str] = []
+
+    async def slow(erasure: Any) -> None:
+        await append(erasure)
+        _, segment = await lab.add_audio(made.encounter, index=1)
+        fresh.extend([segment.blob.id] if segment.blob else [])
+
+    monkeypatch.setattr(lab.ledger, "append", slow)
     assert await lab.erasure.run_policies(clock.now()) == 1
-    assert lab.blob_files() == left
+    assert lab.blob_files() == {*fresh, made.context.blob.id}
+
+
+async def test_what_no_key_opens_any_more_keeps_nothing_else_from_being_erased(
+    database: SqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_module, "BATCH", 1)
+    clock = HandClock()
+    lab = await EncountersLab.open(database, tmp_path, clock)
+    organization = await lab.organization(consent_grace=timedelta(0), retention_days=30)
+    user = await lab.user(organization)
+    damaged, sound = [await lab.full(organization, user) for _ in range(2)], await lab.full(organization, user)
+    for made in (*damaged, sound):
+        await withdraw(lab, made)
+    async with lab.database.write() as transaction:
+        await transaction.connection.execute(
+            update(encounters)
+            .where(encounters.c.id.in_([made.encounter.id for made in damaged]))
+            .values(sealed=os.urandom(60))
+        )
+    assert await lab.erasure.run_policies(clock.now()) == 1
+    await assert_only_signed_is_left_in_rows(lab, sound)
 
 
 async def test_one_encounter_that_cannot_be_erased_does_not_keep_the_others(

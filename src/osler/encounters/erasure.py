@@ -16,7 +16,6 @@ from osler.access.ports import OrganizationRepository
 from osler.audit.model import SYSTEM, Actor, AuditEvent
 from osler.audit.ports import AuditTrail
 from osler.encounters.model import (
-    Encounter,
     EncounterStanding,
     EncounterState,
     Erasure,
@@ -123,13 +122,16 @@ class ErasureService:
     async def run_policies(self, now: datetime) -> int:
         """Erase what is due: audio past its organization's retention, and what a withdrawal of consent ended.
 
+        Audio is past retention when all that an encounter has came so long ago: a visit may have been created, for its
+        appointment, long before anybody spoke in it.
+
         Returns how many encounters were erased. What cannot be erased now is logged, by its encounter's id, and due
         again at the next run. Raises DatabaseUnavailableError, BlobsUnavailableError, StorageFullError.
         """
 
-        async def withdrawn() -> Sequence[Encounter]:
+        async def withdrawn(limit: int) -> Sequence[tuple[str, str]]:
             async with self._database.read() as transaction:
-                return await self._encounters.due_for_consent_erasure(transaction, now, BATCH)
+                return await self._encounters.due_for_consent_erasure(transaction, now, limit)
 
         def still_withdrawn(standing: EncounterStanding) -> bool:
             return standing.consent.erase_at is not None and standing.consent.erase_at <= now
@@ -142,9 +144,11 @@ class ErasureService:
         for organization in organizations:
             if organization.retention_days is None:
                 continue
-            created_before = now - timedelta(days=organization.retention_days)
-            old = partial(self._old, organization.id, created_before)
-            count += await self._erase_due(old, ErasureScope.AUDIO, ErasureReason.RETENTION, now, _always)
+            received_before = now - timedelta(days=organization.retention_days)
+            old = partial(self._old, organization.id, received_before)
+            count += await self._erase_due(
+                old, ErasureScope.AUDIO, ErasureReason.RETENTION, now, _always, received_before
+            )
         await self.finish()
         return count
 
@@ -204,37 +208,43 @@ class ErasureService:
         await self._vault.delete(orphans)
         return len(orphans)
 
-    async def _old(self, organization_id: str, created_before: datetime) -> Sequence[Encounter]:
+    async def _old(self, organization_id: str, received_before: datetime, limit: int) -> Sequence[tuple[str, str]]:
         async with self._database.read() as transaction:
-            return await self._encounters.due_for_retention(transaction, organization_id, created_before, BATCH)
+            return await self._encounters.due_for_retention(transaction, organization_id, received_before, limit)
 
     async def _erase_due(
         self,
-        due: Callable[[], Awaitable[Sequence[Encounter]]],
+        due: Callable[[int], Awaitable[Sequence[tuple[str, str]]]],
         scope: ErasureScope,
         reason: ErasureReason,
         now: datetime,
         still_due: Callable[[EncounterStanding], bool],
+        created_before: datetime | None = None,
     ) -> int:
-        """Erase batch after batch until nothing is due but what could not be erased in this run."""
+        """Erase batch after batch until nothing is due but what could not be erased in this run.
+
+        ``due`` returns so many at most; ``created_before`` spares what came in since it looked.
+        """
         count = 0
-        tried: set[str] = set()
+        left: set[tuple[str, str]] = set()
         while True:
-            batch = [encounter for encounter in await due() if encounter.id not in tried]
+            batch = [each for each in await due(BATCH + len(left)) if each not in left]
             if not batch:
                 return count
-            for encounter in batch:
-                tried.add(encounter.id)
+            for organization_id, encounter_id in batch:
                 try:
                     done = await self._erase(
-                        SYSTEM, encounter.organization_id, encounter.id, scope, reason, now, still_due
+                        SYSTEM, organization_id, encounter_id, scope, reason, now, still_due, created_before
                     )
                 except (NotFoundError, ErasedError):
-                    continue  # another process was faster
+                    done = None  # another process was faster
                 except CorruptedError as error:
-                    logger.error("encounter %s cannot be erased: %s", encounter.id, type(error).__name__)
-                    continue
-                count += done is not None
+                    logger.error("encounter %s cannot be erased: %s", encounter_id, type(error).__name__)
+                    done = None
+                if done is None:
+                    left.add((organization_id, encounter_id))
+                else:
+                    count += 1
 
     async def _erase(
         self,
@@ -245,6 +255,7 @@ class ErasureService:
         reason: ErasureReason,
         now: datetime,
         still_due: Callable[[EncounterStanding], bool],
+        created_before: datetime | None = None,
     ) -> Erasure | None:
         """Write the ledger, then destroy. None: not due any more."""
         async with self._database.write() as transaction:
@@ -265,7 +276,7 @@ class ErasureService:
         async with self._database.write() as transaction:
             standing = await self._eraser.lock(transaction, organization_id, encounter_id)
             # False: another process found it in the ledger, took this one for dead and did it.
-            if await self._eraser.destroy(transaction, erasure):
+            if await self._eraser.destroy(transaction, erasure, created_before=created_before):
                 _refuse_erased(standing)
                 await self._audit.append(transaction, [self._event(actor, erasure)])
         return erasure

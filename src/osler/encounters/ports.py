@@ -56,14 +56,20 @@ class EncounterRepository(Protocol):
         """Take a deleted profile's link from its encounters, which keep their own data; returns how many."""
         ...
 
-    async def due_for_consent_erasure(self, transaction: Transaction, now: datetime, limit: int) -> Sequence[Encounter]:
-        """Return encounters of any organization whose grace after a withdrawal of consent is over."""
+    async def due_for_consent_erasure(
+        self, transaction: Transaction, now: datetime, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Return organization and id of encounters, of any organization, whose grace after a withdrawal of consent is
+        over. Nothing sealed is opened: a damaged one must not keep the others."""
         ...
 
     async def due_for_retention(
-        self, transaction: Transaction, organization_id: str, created_before: datetime, limit: int
-    ) -> Sequence[Encounter]:
-        """Return encounters with audio, made before that time, whose audio is not erased yet."""
+        self, transaction: Transaction, organization_id: str, received_before: datetime, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Return organization and id of encounters whose audio, all that there is of it, came before that time.
+
+        Nothing sealed is opened.
+        """
         ...
 
 

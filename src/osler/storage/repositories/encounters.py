@@ -119,30 +119,36 @@ class SqlEncounterRepository:
         )
         return int(done.rowcount)
 
-    async def due_for_consent_erasure(self, transaction: Transaction, now: datetime, limit: int) -> Sequence[Encounter]:
-        """Return encounters of any organization whose grace after a withdrawal of consent is over."""
-        query = with_key(encounters).where(
+    async def due_for_consent_erasure(
+        self, transaction: Transaction, now: datetime, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Return encounters, of any organization, whose grace after a withdrawal of consent is over; see the port."""
+        query = select(encounters.c.organization_id, encounters.c.id).where(
             encounters.c.consent_erase_at.is_not(None),
             encounters.c.consent_erase_at <= now,
             encounters.c.state != EncounterState.ERASED.value,
         )
         query = query.order_by(encounters.c.consent_erase_at, encounters.c.id).limit(limit)
-        return [self.encounter_of(row) for row in await connection_of(transaction).execute(query)]
+        return [(row.organization_id, row.id) for row in await connection_of(transaction).execute(query)]
 
     async def due_for_retention(
-        self, transaction: Transaction, organization_id: str, created_before: datetime, limit: int
-    ) -> Sequence[Encounter]:
-        """Return encounters with audio, made before that time, whose audio is not erased yet."""
-        has_audio = exists().where(
+        self, transaction: Transaction, organization_id: str, received_before: datetime, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Return encounters of the organization whose audio, all of it, came before that time; see the port."""
+        audio = exists().where(
             segments.c.organization_id == encounters.c.organization_id,
             segments.c.encounter_id == encounters.c.id,
             segments.c.blob_id.is_not(None),
         )
-        query = with_key(encounters).where(
-            encounters.c.organization_id == organization_id, encounters.c.created_at < created_before, has_audio
+        query = select(encounters.c.organization_id, encounters.c.id).where(
+            encounters.c.organization_id == organization_id,
+            # No audio is older than its encounter: this spares a look at the audio of the young ones.
+            encounters.c.created_at < received_before,
+            audio,
+            ~audio.where(segments.c.received_at >= received_before),
         )
         query = query.order_by(encounters.c.created_at, encounters.c.id).limit(limit)
-        return [self.encounter_of(row) for row in await connection_of(transaction).execute(query)]
+        return [(row.organization_id, row.id) for row in await connection_of(transaction).execute(query)]
 
     def _where(self, query: Select[Any], organization_id: str, wanted: EncounterFilter) -> Select[Any]:
         column = encounters.c
