@@ -256,8 +256,9 @@ async def test_audio_that_comes_while_retention_is_at_work_is_kept(
     assert lab.blob_files() == {*fresh, made.context.blob.id}
 
 
+@pytest.mark.parametrize("damage", ["content", "key"])
 async def test_what_no_key_opens_any_more_keeps_nothing_else_from_being_erased(
-    database: SqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: SqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     monkeypatch.setattr(erasure_module, "BATCH", 1)
     clock = HandClock()
@@ -267,12 +268,12 @@ async def test_what_no_key_opens_any_more_keeps_nothing_else_from_being_erased(
     damaged, sound = [await lab.full(organization, user) for _ in range(2)], await lab.full(organization, user)
     for made in (*damaged, sound):
         await withdraw(lab, made)
+    ids = [made.encounter.id for made in damaged]
+    keys = select(encounters.c.key_id).where(encounters.c.id.in_(ids))
+    noise = {"content": update(encounters).where(encounters.c.id.in_(ids)).values(sealed=os.urandom(60))}
+    noise["key"] = update(object_keys).where(object_keys.c.id.in_(keys)).values(wrapped=os.urandom(60))
     async with lab.database.write() as transaction:
-        await transaction.connection.execute(
-            update(encounters)
-            .where(encounters.c.id.in_([made.encounter.id for made in damaged]))
-            .values(sealed=os.urandom(60))
-        )
+        await transaction.connection.execute(noise[damage])
     assert await lab.erasure.run_policies(clock.now()) == 1
     await assert_only_signed_is_left_in_rows(lab, sound)
 

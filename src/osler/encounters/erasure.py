@@ -30,6 +30,7 @@ from osler.kernel.errors import (
     CorruptedError,
     DatabaseUnavailableError,
     ErasedError,
+    MasterKeyError,
     NotFoundError,
 )
 from osler.kernel.ids import new_id
@@ -238,7 +239,7 @@ class ErasureService:
                     )
                 except (NotFoundError, ErasedError):
                     done = None  # another process was faster
-                except CorruptedError as error:
+                except (CorruptedError, MasterKeyError) as error:
                     logger.error("encounter %s cannot be erased: %s", encounter_id, type(error).__name__)
                     done = None
                 if done is None:
