@@ -24,7 +24,7 @@ class BlindIndex(Protocol):
 class SealedRows:
     """Seals and opens the content of rows, whose primary key is one column.
 
-    Organization, table and row id are bound into each seal, so that the sealed bytes of one row mean nothing in another.
+    Organization, table and row id are bound into each seal: the sealed bytes of one row mean nothing in another.
     """
 
     def __init__(self, keyring: KeyRing, clock: Clock) -> None:
