@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.service import NoteService
+    from osler.notes.template_library import TemplateService
     from osler.pipeline.housekeeping import Housekeeping
     from osler.pipeline.note_editing import NoteEditing
     from osler.pipeline.ports import Workflow, WorkflowEngine
@@ -73,6 +74,7 @@ class Core:
     playback: "PlaybackService"
     transcripts: "TranscriptService"
     notes: "NoteRecordService"
+    templates: "TemplateService"
     note_editing: "NoteEditing"
     overviews: "OverviewService"
     release: "ReleaseService"
@@ -203,6 +205,7 @@ def _services(
     from osler.encounters.service import EncounterService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
+    from osler.notes.template_library import TemplateService
     from osler.pipeline.context_parsing import ContextParsing
     from osler.pipeline.housekeeping import Housekeeping
     from osler.pipeline.note_editing import NoteEditing
@@ -232,6 +235,7 @@ def _services(
     from osler.storage.repositories.release import SqlReleaseRepository
     from osler.storage.repositories.sealed import SealedRows
     from osler.storage.repositories.speech import SqlTranscriptRepository
+    from osler.storage.repositories.templates import SqlTemplateRepository
     from osler.storage.sealing.deployment import DerivedChainKey
     from osler.storage.sealing.digest import HmacKeyDigest
     from osler.workflows.lease import ExecutorLease
@@ -386,6 +390,13 @@ def _services(
         playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),
         transcripts=transcripts,
         notes=notes,
+        templates=TemplateService(
+            database=database,
+            templates=SqlTemplateRepository(),
+            organizations=organization_rows,
+            audit=audit,
+            clock=clock,
+        ),
         note_editing=NoteEditing(database=database, encounters=encounters, notes=notes, release=release),
         overviews=OverviewService(
             database=database,

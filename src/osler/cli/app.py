@@ -27,6 +27,7 @@ from osler.cli import (
     note,
     org,
     serve,
+    template,
     transcribe,
     user,
     worker,
@@ -56,6 +57,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
 app.add_typer(encounter.app, name="encounter")
 app.add_typer(audit.app, name="audit")
+app.add_typer(template.app, name="template")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(eval.app, name="eval")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from osler.notes.template_language import Line, PartKind, Section, TemplateText
+from osler.notes.template_tree import Line, PartKind, Section, TemplateText
 
 Answer = str | Sequence[str] | None
 """A text, several (each a line or list item of its own where the template has room for it), or nothing."""
@@ -214,7 +214,8 @@ def _pieces_of(kind: PartKind, text: str, name: str, given: Mapping[str, tuple[s
             yield Piece(kind, _REMOVED, name)
         for number, each in enumerate(texts):
             if number:
-                yield _literal(_JOINTS[texts[number - 1].endswith((".", "!", "?", ";", ":", ","))])
+                joint = _JOINTS[texts[number - 1].endswith((".", "!", "?", ";", ":", ","))]
+                yield Piece(PartKind.LITERAL, joint, answer=number)
             yield Piece(kind, each, name, number)
 
 
@@ -230,7 +231,7 @@ def _kept_clauses(pieces: list[Piece]) -> list[Piece]:
         pieces = [*pieces[:-1], _literal(pieces[-1].text[: match.start()])]
     clauses: list[list[Piece]] = [[]]
     for piece in pieces:
-        if piece.kind is not PartKind.LITERAL or piece.text in _JOINTS:
+        if piece.kind is not PartKind.LITERAL or piece.answer:
             clauses[-1].append(piece)
             continue
         begin, *others = _CLAUSE.split(piece.text)
@@ -245,7 +246,9 @@ def _kept_clauses(pieces: list[Piece]) -> list[Piece]:
         if not stands:
             clause = [each for piece in clause if piece.kind is PartKind.VERBATIM for each in (_literal(" "), piece)]
         elif number and not any(piece.text.strip(f" \t{_REMOVED}") for piece in kept):
-            clause = [_literal(clause[0].text[1:]), *clause[1:]]  # nothing is left to be separated from
+            clause = [_literal(clause[0].text[1:].lstrip()), *clause[1:]]  # nothing is left to be separated from
+            if _LEAD.match(clause[0].text):
+                lead = []  # the clause has a label of its own
         kept.extend(clause)
     return [*lead, *kept, _literal(final)] if final else [*lead, *kept]
 
@@ -284,8 +287,8 @@ def _closed(text: str) -> str:
     def gap(match: re.Match[str]) -> str:
         return " " if match.group().strip(_REMOVED) else ""
 
-    text = re.sub(rf"[ \t]*{_REMOVED}[ \t{_REMOVED}]*(?=[,.;:!?](?:\s|\Z))", "", text)
-    return re.sub(rf"[ \t]*{_REMOVED}[ \t{_REMOVED}]*", gap, text)
+    text = re.sub(rf"(?<![ \t])[ \t]*{_REMOVED}[ \t{_REMOVED}]*(?=[,.;:!?](?:\s|\Z))", "", text)
+    return re.sub(rf"(?<![ \t])[ \t]*{_REMOVED}[ \t{_REMOVED}]*", gap, text)
 
 
 def _without_gaps(lines: list[FilledLine]) -> tuple[FilledLine, ...]:

@@ -9,10 +9,10 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from osler.kernel.errors import InvalidFieldError
+from osler.notes.template_tree import BOLD, CAPITALS, LABEL, Line, Part, PartKind, Section, TemplateText, lines_of
 
 MOST_TEXT: Final = 50_000
 MOST_PLACEHOLDERS: Final = 300
@@ -21,11 +21,6 @@ MOST_INSTRUCTION: Final = 4_000
 MOST_VERBATIM: Final = 10_000
 MOST_HEADING: Final = 200
 MOST_PROBLEMS: Final = 100
-
-CAPITALS: Final = 7
-BOLD: Final = 8
-LABEL: Final = 9
-"""Levels of headings without ``#``, below those with: a line in capitals, in bold, ending with a colon."""
 
 _INDENT: Final = re.compile(r"\ufeff?[ \t]*")
 _BLANK: Final = re.compile(r"[ \t]*(?=\r?\n|\Z)")
@@ -40,73 +35,6 @@ _CLOSING_QUOTE: Final = {'"': '"', "“": "”"}
 _NOT_TEXT: Final = ("Cc", "Cs", "Zl", "Zp")
 
 
-class PartKind(StrEnum):
-    """What a piece of a line is."""
-
-    LITERAL = "literal"
-    PLACEHOLDER = "placeholder"
-    INSTRUCTION = "instruction"
-    VERBATIM = "verbatim"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a line. ``text`` is what it says, without delimiters and escapes; ``source`` what its author wrote.
-
-    ``id`` is that of a placeholder (``p1``, ``p2`` ... in the order of the text), else empty. ``line`` and ``column``
-    count from 1, in code points.
-    """
-
-    kind: PartKind
-    text: str
-    source: str
-    line: int
-    column: int
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line: indentation, list mark, parts, line end. A blank line has no parts; a divider (``---``) neither."""
-
-    indent: str
-    mark: str
-    """The list mark as written, with the white space behind it; empty for none."""
-    parts: tuple[Part, ...]
-    end: str
-
-    @property
-    def source(self) -> str:
-        """The line as its author wrote it."""
-        return f"{self.indent}{self.mark}{''.join(part.source for part in self.parts)}{self.end}"
-
-    def of(self, *kinds: PartKind) -> tuple[Part, ...]:
-        """Return the parts of these kinds."""
-        return tuple(part for part in self.parts if part.kind in kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A heading and the lines up to the next one.
-
-    ``level``: 1 to 6 as many ``#`` as there are, or CAPITALS, BOLD, LABEL. 0 and no heading: the text before the first
-    one. A section without heading further down goes on with what a divider or a blank line under a label closed.
-    What follows with a higher level is below it.
-    """
-
-    level: int
-    heading: Line | None
-    lines: tuple[Line, ...]
-
-    @property
-    def title(self) -> str:
-        """The heading's own words, without marks, placeholders and instructions; empty without a heading."""
-        if self.heading is None:
-            return ""
-        words = "".join(part.text for part in self.heading.of(PartKind.LITERAL, PartKind.VERBATIM))
-        return re.sub(r"\s+", " ", words.strip().strip("*").strip().rstrip(":").strip("*").strip())
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something wrong at a place of the text. A warning does not keep a template from being used."""
@@ -119,63 +47,6 @@ class Problem:
     def __str__(self) -> str:
         """Say it in one line, the place first."""
         return f"line {self.line}, column {self.column}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceholderUse:
-    """A placeholder with what steers it: the headings above (outermost first), its label, the instructions.
-
-    ``label`` is the text before it on its line; ``instructions`` are those of its line, then those on lines of their
-    own in its section, then its heading's.
-    """
-
-    part: Part
-    headings: tuple[str, ...]
-    label: str
-    instructions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateText:
-    """A parsed template: its sections in order, flat; see :class:`Section` for which is below which."""
-
-    sections: tuple[Section, ...]
-
-    @property
-    def text(self) -> str:
-        """The text as its author wrote it, rebuilt from the tree."""
-        return "".join(line.source for section in self.sections for line in lines_of(section))
-
-    @property
-    def placeholders(self) -> tuple[Part, ...]:
-        """All placeholders in order."""
-        return tuple(p for s in self.sections for line in lines_of(s) for p in line.of(PartKind.PLACEHOLDER))
-
-    def uses(self) -> Iterator[PlaceholderUse]:
-        """Yield all placeholders in order, each with what steers it."""
-        above: list[Section] = []
-        for section in self.sections:
-            while above and above[-1].level >= section.level:
-                above.pop()
-            above.append(section)
-            headings = tuple(each.title for each in above if each.title)
-            of_heading = _instructions(section.heading) if section.heading else ()
-            own = tuple(text for line in section.lines if _steers_all(line) for text in _instructions(line))
-            for line in lines_of(section):
-                for number, part in enumerate(line.parts):
-                    if part.kind is PartKind.PLACEHOLDER:
-                        before = "".join(p.text for p in line.parts[:number] if p.kind is PartKind.LITERAL)
-                        of_line = () if line is section.heading else _instructions(line)
-                        yield PlaceholderUse(part, headings, before.strip(), (*of_line, *own, *of_heading))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types: the text, and its sections with their lines; blank lines are left out."""
-        return {"text": self.text, "sections": [_section_json(section) for section in self.sections if _says(section)]}
-
-
-def lines_of(section: Section) -> tuple[Line, ...]:
-    """Return the heading's line, if there is one, and the others."""
-    return section.lines if section.heading is None else (section.heading, *section.lines)
 
 
 def parse(text: str) -> TemplateText:
@@ -209,6 +80,8 @@ class _Reader:
     count: int = 0
     problems: list[Problem] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
+    line_end: int = -1
+    paragraph_end: int = -1
 
     def read(self) -> TemplateText:
         self.starts = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
@@ -226,6 +99,25 @@ class _Reader:
     def _place(self, at: int) -> tuple[int, int]:
         line = bisect_right(self.starts, at)
         return line, at - self.starts[line - 1] + 1
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """So much is wrong that what is not closed is no longer looked for far away, which would take long."""
+        return len(self.problems) >= MOST_PROBLEMS
+
+    def _end_of_line(self, at: int) -> int:
+        if at >= self.line_end:
+            match = _LINE_END.search(self.text, at)
+            self.line_end = match.start() if match else len(self.text)
+        return self.line_end
+
+    def _end_of_paragraph(self, at: int) -> int:
+        if self._is_hopeless:
+            return self._end_of_line(at)
+        if at >= self.paragraph_end:
+            match = _PARAGRAPH_END.search(self.text, at)
+            self.paragraph_end = match.start() if match else len(self.text)
+        return self.paragraph_end
 
     def _check_characters(self) -> None:
         for match in re.finditer(r"[^\t\n\r -~]|\r(?!\n)", self.text):
@@ -297,7 +189,7 @@ class _Reader:
         return self._verbatim(at, sign)
 
     def _placeholder(self, at: int) -> Part:
-        stop = _end_of_line(self.text, at)
+        stop = self._end_of_line(at)
         end, nested = _closing(self.text, at, stop, "[", "]")
         if end is None:
             self._wrong(at, "the [ is not closed on its line; close it with ], or write \\[ for the character itself")
@@ -315,12 +207,12 @@ class _Reader:
         return Part(PartKind.PLACEHOLDER, text, source, *self._place(at), f"p{self.count}")
 
     def _instruction(self, at: int) -> Part:
-        end, _ = _closing(self.text, at, _end_of_paragraph(self.text, at), "(", ")")
+        end, _ = _closing(self.text, at, self._end_of_paragraph(at), "(", ")")
         if end is None:
             self._wrong(
                 at, "the ( is not closed in its paragraph; close it with ), or write \\( for the character itself"
             )
-        inner, source = self._inner(at, end, _end_of_line(self.text, at))
+        inner, source = self._inner(at, end, self._end_of_line(at))
         text = re.sub(r"\s+", " ", inner).strip()
         if end is not None and not text:
             self._wrong(at, "an empty instruction; delete it, or write \\(\\) for the characters themselves")
@@ -329,9 +221,10 @@ class _Reader:
         return Part(PartKind.INSTRUCTION, text, source, *self._place(at))
 
     def _verbatim(self, at: int, sign: str) -> Part | None:
-        end, _ = _closing(self.text, at, _end_of_paragraph(self.text, at), None, _CLOSING_QUOTE[sign])
+        closing = _CLOSING_QUOTE[sign]
+        stop = at if self._is_hopeless else self._end_of_paragraph(at)
+        end, _ = _closing(self.text, at, stop, None, closing)
         if end is None:
-            closing = _CLOSING_QUOTE[sign]
             self._wrong(at, f"the {sign} is not closed in its paragraph; close it with {closing}, or write \\{sign}")
             return None
         inner, source = self._inner(at, end, end)
@@ -390,24 +283,14 @@ def _take(pattern: re.Pattern[str], text: str, position: int) -> str:
     return match.group() if match else ""
 
 
-def _end_of_line(text: str, position: int) -> int:
-    match = _LINE_END.search(text, position)
-    return match.start() if match else len(text)
-
-
-def _end_of_paragraph(text: str, position: int) -> int:
-    match = _PARAGRAPH_END.search(text, position)
-    return match.start() if match else len(text)
-
-
 def _closing(text: str, at: int, stop: int, opening: str | None, closing: str) -> tuple[int | None, int | None]:
     """Return where what opens at ``at`` is closed before ``stop``, and where the first one inside of it opens."""
     depth, position, nested = 1, at + 1, None
     while position < stop:
-        if _ESCAPE.match(text, position):
+        sign = text[position]
+        if sign == "\\" and _ESCAPE.match(text, position):
             position += 2
             continue
-        sign = text[position]
         if sign == closing:
             depth -= 1
             if depth == 0:
@@ -457,40 +340,3 @@ def _sections(lines: list[tuple[int, Line]]) -> tuple[Section, ...]:
             own.append(line)
     close()
     return tuple(found)
-
-
-def _instructions(line: Line) -> tuple[str, ...]:
-    return tuple(part.text for part in line.of(PartKind.INSTRUCTION))
-
-
-def _steers_all(line: Line) -> bool:
-    return bool(line.parts) and not any(
-        part.text.strip() for part in line.parts if part.kind is not PartKind.INSTRUCTION
-    )
-
-
-def _says(section: Section) -> bool:
-    return section.heading is not None or any(line.parts for line in section.lines)
-
-
-def _section_json(section: Section) -> dict[str, Any]:
-    heading = None if section.heading is None else section.title
-    return {
-        "heading": heading,
-        "level": section.level,
-        "heading_parts": [] if section.heading is None else [_part_json(part) for part in section.heading.parts],
-        "lines": [
-            {
-                "indent": len(line.indent.expandtabs(4)),
-                "mark": line.mark.strip(),
-                "parts": [_part_json(part) for part in line.parts],
-            }
-            for line in section.lines
-            if line.parts
-        ],
-    }
-
-
-def _part_json(part: Part) -> dict[str, str]:
-    data = {"type": part.kind.value, "text": part.text}
-    return {**data, "id": part.id} if part.id else data

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from osler.kernel.transactions import Transaction
-from osler.notes.template_language import TemplateText, read
+from osler.notes.template_language import read
+from osler.notes.template_tree import TemplateText
 
 
 class TemplateCategory(StrEnum):

@@ -8,7 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from osler.notes.template_language import Problem, TemplateText
+from osler.notes.template_language import Problem
+from osler.notes.template_tree import TemplateText
 from osler.notes.templates import part_names
 
 FIELDS: Final = ("patient_name", "patient_birth_date", "patient_gender", "visit_date", "organization_name")

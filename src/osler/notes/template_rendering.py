@@ -6,7 +6,7 @@ from html import escape
 from itertools import groupby
 
 from osler.notes.template_filling import Filled, FilledLine, Piece
-from osler.notes.template_language import BOLD, CAPITALS, LABEL, Part, PartKind, TemplateText, lines_of
+from osler.notes.template_tree import BOLD, CAPITALS, LABEL, Part, PartKind, TemplateText, lines_of
 
 _HEADING_ELEMENT = {CAPITALS: 2, BOLD: 3, LABEL: 4}
 _SHOWN = {PartKind.PLACEHOLDER: "<mark>[{}]</mark>", PartKind.INSTRUCTION: "<em>({})</em>"}

@@ -13,6 +13,7 @@ from osler.storage.tables import (
     release,
     sealing,
     speech,
+    templates,
 )
 from osler.storage.tables.metadata import metadata
 
@@ -30,4 +31,5 @@ __all__ = [
     "release",
     "sealing",
     "speech",
+    "templates",
 ]
