@@ -1,5 +1,6 @@
 """Practices and their clinicians at the scribe API, on a core in the test's own process."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 from osler.access.model import KeyKind, Organization, User
@@ -15,6 +17,7 @@ from osler.api.scribe.app import BASE_PATH
 from osler.audit.model import OPERATOR, Actor, ActorKind
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
+from tests.servers.postgresql import PostgresqlServer
 
 NOBODYS_SESSION = "100000000000000000"
 NOBODYS_ID = "0123456789abcdef01234567"
@@ -117,6 +120,29 @@ async def opened_town(folder: Path, database_url: str) -> AsyncIterator[Town]:
         transport = httpx.ASGITransport(create_app(core), client=("192.0.2.7", 4711), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://osler{BASE_PATH}", timeout=60) as http:
             yield Town(core, http)
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+async def shared_town(
+    anyio_backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Town]:
+    """One deployment for the tests of a module, on each database; each test has practices of its own."""
+    folder = tmp_path_factory.mktemp("town")
+    if request.param == "sqlite":
+        async with opened_town(folder, f"sqlite:///{folder / 'osler.db'}") as town:
+            yield town
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    name = f"town_{secrets.token_hex(6)}"
+    async with opened_town(folder, server.create_database(name)) as town:
+        yield town
+    server.drop_database(name)
+
+
+@pytest.fixture
+async def clinician(shared_town: Town) -> Clinician:
+    """A clinician of a practice of his own."""
+    return await shared_town.clinician()
 
 
 def ok(answer: httpx.Response) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Patient profiles through the scribe API: both names of the birth date, filters, deletion, links."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from osler.access.model import Visibility
-from tests.scribe_practice import NOBODYS_ID, NOBODYS_SESSION, Clinician, Town, ok, opened_town, refused
+from tests.scribe_practice import NOBODYS_ID, NOBODYS_SESSION, Clinician, Town, ok, refused
+from tests.scribe_practice import clinician as clinician
+from tests.scribe_practice import shared_town as shared_town
 
 pytestmark = pytest.mark.anyio
 
@@ -25,17 +25,6 @@ KNOWN: dict[str, Any] = {
     "demographic_string": "75-year-old woman",
     "additional_context": "Hard of hearing.",
 }
-
-
-@pytest.fixture
-async def town(anyio_backend: str, tmp_path: Path, database_url: str) -> AsyncIterator[Town]:
-    async with opened_town(tmp_path, database_url) as town:
-        yield town
-
-
-@pytest.fixture
-async def clinician(town: Town) -> Clinician:
-    return await town.clinician()
 
 
 @pytest.mark.parametrize("name", ["date_of_birth", "birth_date"])
@@ -112,8 +101,8 @@ async def test_a_list_holds_all_profiles_however_many(clinician: Clinician) -> N
     assert [each["id"] for each in listed] == [each.id for each in made]
 
 
-async def test_a_deletion_says_what_was_deleted_and_what_was_not_found(town: Town) -> None:
-    clinician, stranger = await town.clinician(), await town.clinician()
+async def test_a_deletion_says_what_was_deleted_and_what_was_not_found(shared_town: Town) -> None:
+    clinician, stranger = await shared_town.clinician(), await shared_town.clinician()
     mine = [(await clinician.profile())["id"] for _ in range(3)]
     others = (await stranger.profile())["id"]
     wanted = [mine[2], others, NOBODYS_ID, mine[0], "no id'; DROP TABLE patient_profiles", mine[2]]
@@ -138,8 +127,8 @@ async def test_a_session_is_linked_and_takes_over_what_it_does_not_know(clinicia
     assert told["patient"]["name"] == "Ms Quill" and told["patient"]["dob"] == "1950-02-28"
 
 
-async def test_nothing_is_linked_that_is_not_there_or_not_his(town: Town) -> None:
-    clinician, stranger = await town.clinician(), await town.clinician()
+async def test_nothing_is_linked_that_is_not_there_or_not_his(shared_town: Town) -> None:
+    clinician, stranger = await shared_town.clinician(), await shared_town.clinician()
     profile, session_id = await clinician.profile(), await clinician.session()
     theirs, their_session = await stranger.profile(), await stranger.session()
     for profile_id in (theirs["id"], NOBODYS_ID, "x", "%20", profile["id"].upper() + "A"):
@@ -152,10 +141,10 @@ async def test_nothing_is_linked_that_is_not_there_or_not_his(town: Town) -> Non
     assert (await stranger.told(their_session))["patient_profile_id"] is None
 
 
-async def test_what_is_not_there_or_not_his_is_the_same_to_a_clinician(town: Town) -> None:
-    practice = await town.practice()
-    clinician, colleague = await town.clinician(practice), await town.clinician(practice, "colleague")
-    stranger, profile = await town.clinician(), await clinician.profile(**KNOWN)
+async def test_what_is_not_there_or_not_his_is_the_same_to_a_clinician(shared_town: Town) -> None:
+    practice = await shared_town.practice()
+    clinician, colleague = await shared_town.clinician(practice), await shared_town.clinician(practice, "colleague")
+    stranger, profile = await shared_town.clinician(), await clinician.profile(**KNOWN)
     for other in (colleague, stranger):
         for profile_id in (profile["id"], NOBODYS_ID, "x", "%00", "1" * 5000):
             for answer in (
@@ -171,9 +160,9 @@ async def test_what_is_not_there_or_not_his_is_the_same_to_a_clinician(town: Tow
     assert ok(await clinician.get(f"/patient-profiles/{profile['id']}"))["data"] == profile
 
 
-async def test_a_practice_can_have_all_its_clinicians_see_all(town: Town) -> None:
-    practice = await town.practice(visibility=Visibility.TENANT)
-    clinician, colleague = await town.clinician(practice), await town.clinician(practice, "colleague")
+async def test_a_practice_can_have_all_its_clinicians_see_all(shared_town: Town) -> None:
+    practice = await shared_town.practice(visibility=Visibility.TENANT)
+    clinician, colleague = await shared_town.clinician(practice), await shared_town.clinician(practice, "colleague")
     profile = await clinician.profile(**KNOWN)
     assert ok(await colleague.get(f"/patient-profiles/{profile['id']}"))["data"] == profile
     assert [each["id"] for each in ok(await colleague.get("/patient-profiles"))["data"]] == [profile["id"]]

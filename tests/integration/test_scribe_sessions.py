@@ -1,7 +1,5 @@
 """Sessions through the scribe API: made, read by both kinds of readers, changed field by field."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +8,9 @@ from osler.access.model import ReleasePolicy, Visibility
 from osler.audit.model import OPERATOR
 from osler.encounters.model import ErasureReason, ErasureScope
 from osler.notes.model import TextStatus
-from tests.scribe_practice import NOBODYS_ID, NOBODYS_SESSION, Clinician, Town, ok, opened_town, refused
+from tests.scribe_practice import NOBODYS_ID, NOBODYS_SESSION, Clinician, Town, ok, refused
+from tests.scribe_practice import clinician as clinician
+from tests.scribe_practice import shared_town as shared_town
 
 pytestmark = pytest.mark.anyio
 
@@ -29,17 +29,6 @@ DESCRIBED: dict[str, Any] = {
     "session_status": "ACTIVE",
     "consent_obtained": True,
 }
-
-
-@pytest.fixture
-async def town(anyio_backend: str, tmp_path: Path, database_url: str) -> AsyncIterator[Town]:
-    async with opened_town(tmp_path, database_url) as town:
-        yield town
-
-
-@pytest.fixture
-async def clinician(town: Town) -> Clinician:
-    return await town.clinician()
 
 
 async def test_a_new_session_has_decimal_digits_for_an_id_and_the_empties_of_the_prose(clinician: Clinician) -> None:
@@ -179,12 +168,12 @@ async def test_an_edited_note_is_a_new_version_with_its_author(clinician: Clinic
     assert [trace["encounter"] for trace in await clinician.traces("note.edited")] == [session_id] * 2
 
 
-async def test_an_edited_note_is_released_as_the_organization_chose(town: Town) -> None:
+async def test_an_edited_note_is_released_as_the_organization_chose(shared_town: Town) -> None:
     for policy, shown in ((ReleasePolicy.AUTOMATIC, 1), (ReleasePolicy.SIGN_OFF, 0)):
-        clinician = await town.clinician(await town.practice(release=policy))
+        clinician = await shared_town.clinician(await shared_town.practice(release=policy))
         session_id = await clinician.session()
         await clinician.patch(f"/sessions/{session_id}", {"consult_note": {"result": "Well."}})
-        assert len(await town.core.release.of_encounter(clinician.organization.id, session_id)) == shown
+        assert len(await shared_town.core.release.of_encounter(clinician.organization.id, session_id)) == shown
 
 
 async def test_a_note_is_generating_until_it_is_written(clinician: Clinician) -> None:
@@ -217,10 +206,10 @@ async def test_a_withdrawal_of_consent_is_on_record_with_its_grace(clinician: Cl
     assert len(await clinician.traces("consent.withdrawn")) == 1
 
 
-async def test_what_is_not_there_or_not_his_is_the_same_to_a_clinician(town: Town) -> None:
-    practice = await town.practice()
-    clinician, colleague = await town.clinician(practice), await town.clinician(practice, "colleague")
-    stranger = await town.clinician()
+async def test_what_is_not_there_or_not_his_is_the_same_to_a_clinician(shared_town: Town) -> None:
+    practice = await shared_town.practice()
+    clinician, colleague = await shared_town.clinician(practice), await shared_town.clinician(practice, "colleague")
+    stranger = await shared_town.clinician()
     own, profile = await clinician.session(), await clinician.profile(first_name="Ada")
     for other in (colleague, stranger):
         mine = await other.session()
@@ -242,13 +231,13 @@ async def test_what_is_not_there_or_not_his_is_the_same_to_a_clinician(town: Tow
             refused(answer, 404, "PatientProfileNotFoundError")
         told = await other.told(mine)
         assert told["duration"] == 0 and told["linked_sessions_for_context"] == []
-        assert await town.core.encounters.count(other.organization.id, user_id=other.user.id) == 1
+        assert await shared_town.core.encounters.count(other.organization.id, user_id=other.user.id) == 1
     assert (await clinician.told(own))["session_name"] == ""
 
 
-async def test_a_practice_can_have_all_its_clinicians_see_all(town: Town) -> None:
-    practice = await town.practice(visibility=Visibility.TENANT)
-    clinician, colleague = await town.clinician(practice), await town.clinician(practice, "colleague")
+async def test_a_practice_can_have_all_its_clinicians_see_all(shared_town: Town) -> None:
+    practice = await shared_town.practice(visibility=Visibility.TENANT)
+    clinician, colleague = await shared_town.clinician(practice), await shared_town.clinician(practice, "colleague")
     session_id = await clinician.session()
     ok(await colleague.patch(f"/sessions/{session_id}", {"session_name": "Handed over"}))
     assert (await clinician.told(session_id))["session_name"] == "Handed over"
