@@ -1,4 +1,4 @@
-"""What a client deletes by itself, a patient profile or a context document, stays deleted whatever happens then."""
+"""What a client deletes or takes back stays gone whatever happens: patient profiles, context documents, consent."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from osler.encounters.model import ErasureReason, ErasureScope
-from osler.kernel.errors import BlobsUnavailableError, NotFoundError
+from osler.kernel.errors import BlobsUnavailableError, ConsentRequiredError, NotFoundError
 from osler.storage.database import SqlDatabase
 from osler.storage.database_url import SqliteLocation
 from osler.storage.tables.encounters import context_documents, patient_profiles
@@ -208,3 +208,41 @@ async def test_an_erasure_that_another_process_carried_out_meanwhile_is_answered
         DOCTOR, organization.id, made.encounter.id, scope=ErasureScope.EVERYTHING, reason=ErasureReason.COMMAND
     )
     assert await lab.actions(organization.id, made.encounter.id) == ["encounter.created", "encounter.erased"]
+
+
+async def test_a_withdrawal_of_consent_holds_after_a_restore_once_it_was_carried_out(lab: EncountersLab) -> None:
+    organization = await lab.organization(consent_grace=timedelta(hours=1))
+    made = await lab.full(organization, await lab.user(organization), consent_given=True)
+    encounter_id = made.encounter.id
+    older = older_state(lab)
+    await older.take()
+    await lab.encounters.change(DOCTOR, organization.id, encounter_id, {"consent_given": False})
+    assert isinstance(lab.clock, HandClock)
+    lab.clock.pass_by(timedelta(hours=2))
+    assert await lab.erasure.run_policies(lab.clock.now()) == 1
+    await older.put_back()
+    lab = await started_anew(lab)
+    assert await lab.erasure.apply_ledger() == 1
+    assert lab.blob_files() == set()
+    assert (await lab.encounters.get(organization.id, encounter_id)).consent.withdrawn
+    with pytest.raises(ConsentRequiredError):
+        async with lab.database.write() as transaction:
+            await lab.encounters.audio_allowed(transaction, organization.id, encounter_id)
+
+
+async def test_a_withdrawal_that_a_restore_forgot_erases_nothing_until_it_is_told_again(lab: EncountersLab) -> None:
+    organization = await lab.organization(consent_grace=timedelta(hours=1))
+    made = await lab.full(organization, await lab.user(organization), consent_given=True)
+    older = older_state(lab)
+    await older.take()
+    await lab.encounters.change(DOCTOR, organization.id, made.encounter.id, {"consent_given": False})
+    await older.put_back()
+    lab = await started_anew(lab)
+    assert isinstance(lab.clock, HandClock)
+    lab.clock.pass_by(timedelta(hours=2))
+    assert await lab.erasure.apply_ledger() == await lab.erasure.run_policies(lab.clock.now()) == 0
+    assert lab.blob_files() == {blob.id for blob in made.blobs}
+    await lab.encounters.change(DOCTOR, organization.id, made.encounter.id, {"consent_given": False})
+    lab.clock.pass_by(timedelta(hours=2))
+    assert await lab.erasure.run_policies(lab.clock.now()) == 1
+    assert lab.blob_files() == set()
