@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from osler.audio.model import RecordingState, SegmentStatus
 from osler.audit.model import OPERATOR
 from osler.encounters.model import EncounterState, ErasureReason, ErasureScope
-from osler.kernel.errors import ConflictError, EngineError, NoSpeechError, UnknownNameError
+from osler.kernel.errors import ConflictError, EngineError, NoSpeechError, StorageFullError, UnknownNameError
 from osler.kernel.jobs import JobFilter, JobKind, JobState
 from osler.notes.model import TextStatus
 from osler.release.model import ReleasedKind
@@ -182,6 +182,10 @@ async def test_when_telling_voices_apart_fails_the_transcript_is_kept(database: 
     assert version is not None and any("by language alone" in line for line in version.transcript.warnings)
 
 
+async def no_trail(*_: object) -> None:
+    raise StorageFullError("the disk is full")
+
+
 async def test_a_failed_transcription_is_shown_and_retried_with_the_note_that_waited(
     lab: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +211,11 @@ async def test_a_failed_transcription_is_shown_and_retried_with_the_note_that_wa
         (JobKind.TRANSCRIBE_RECORDING, "EngineError"),
     }
     lab.transcriber.during = lambda: None
+    with monkeypatch.context() as broken:
+        broken.setattr(lab.audit, "append", no_trail)
+        with pytest.raises(StorageFullError):
+            await lab.jobs.retry(OPERATOR, jobs[0].id)
+    assert await lab.jobs.list(JobFilter(states=frozenset({JobState.FAILED}))) == jobs, "no retry without its trace"
     assert {job.id for job in await lab.jobs.retry_failed(OPERATOR)} == {job.id for job in jobs}
     assert await lab.words(encounter) == said(0)
     written = await lab.notes.get(lab.organization.id, note.id)

@@ -46,6 +46,11 @@ async def enqueue(engine: DbosEngine, database: SqlDatabase, *wanted: Job) -> li
         return [await engine.enqueue(transaction, job) for job in wanted]
 
 
+async def retry(engine: DbosEngine, database: SqlDatabase, job_id: str) -> Job:
+    async with database.write() as transaction:
+        return await engine.retry(transaction, job_id)
+
+
 async def test_a_job_runs_after_its_commit_and_is_shown_as_done(engine: DbosEngine, database: SqlDatabase) -> None:
     diary, job = Diary(), a_job()
     await engine.start([diary.workflow(diary.step("draft"), diary.step("check"))], execute=True)
@@ -124,12 +129,12 @@ async def test_a_failed_job_says_why_and_can_be_retried(engine: DbosEngine, data
     await enqueue(engine, database, job)
     (failed,) = await until(database, [job], JobState.FAILED)
     assert (failed.error, failed.attempt) == ("NoSpeechError", 1)
-    assert (await engine.retry(job.id)).attempt == 2
+    assert (await retry(engine, database, job.id)).attempt == 2
     (done,) = await until(database, [job])
     assert (done.error, done.attempt) == (None, 2)
     assert diary.of(job) == ["draft", "check", "failed: NoSpeechError", "draft", "check"]
     with pytest.raises(ConflictError):
-        await engine.retry(job.id)
+        await retry(engine, database, job.id)
 
 
 async def test_live_segments_run_although_the_batch_queue_is_full(engine: DbosEngine, database: SqlDatabase) -> None:

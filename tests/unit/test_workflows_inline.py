@@ -25,6 +25,11 @@ async def enqueue(engine: InlineEngine, database: SqlDatabase, job: Job) -> bool
         return await engine.enqueue(transaction, job)
 
 
+async def retry(engine: InlineEngine, database: SqlDatabase, job_id: str) -> Job:
+    async with database.write() as transaction:
+        return await engine.retry(transaction, job_id)
+
+
 async def test_a_jobs_steps_run_in_order_once_its_transaction_is_committed(database: SqlDatabase) -> None:
     diary, job = Diary(), a_job()
     engine = engine_on(database)
@@ -133,14 +138,14 @@ async def test_a_failed_job_can_be_retried_from_its_first_step_and_no_other(data
     engine = engine_on(database)
     await engine.start([diary.workflow(diary.step("draft"), diary.step("check", fail_once))], execute=True)
     await enqueue(engine, database, job)
-    retried = await engine.retry(job.id)
+    retried = await retry(engine, database, job.id)
     assert (retried.attempt, retried.state, retried.error) == (2, JobState.QUEUED, None)
     assert diary.of(job) == ["draft", "check", "failed: NoSpeechError", "draft", "check"]
     assert (await state_of(database, job)).state is JobState.DONE
     with pytest.raises(ConflictError):
-        await engine.retry(job.id)
+        await retry(engine, database, job.id)
     with pytest.raises(NotFoundError):
-        await engine.retry("nobody")
+        await retry(engine, database, "nobody")
 
 
 async def test_a_job_that_a_step_enqueues_runs_after_it(database: SqlDatabase) -> None:

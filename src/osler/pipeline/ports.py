@@ -81,8 +81,11 @@ class WorkflowEngine(JobQueue, Protocol):
         """Take no new jobs, let running steps end for ``grace`` seconds, hand over the rest."""
         ...
 
-    async def retry(self, job_id: str) -> Job:
-        """Run a failed job again from its first step. Raises NotFoundError, ConflictError if it has not failed."""
+    async def retry(self, transaction: Transaction, job_id: str) -> Job:
+        """Run a failed job again, from its first step, after the commit.
+
+        Raises NotFoundError, ConflictError if it has not failed.
+        """
         ...
 
     async def healthy(self) -> bool:

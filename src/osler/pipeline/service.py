@@ -35,9 +35,9 @@ class JobService:
 
     async def retry(self, actor: Actor, job_id: str) -> Job:
         """Have a failed job done again. Raises NotFoundError, ConflictError if it has not failed."""
-        job = await self._engine.retry(job_id)
-        await self._audit.record(
-            AuditEvent(
+        async with self._database.write() as transaction:
+            job = await self._engine.retry(transaction, job_id)
+            event = AuditEvent(
                 organization_id=job.organization_id,
                 actor=actor,
                 action="job.retried",
@@ -45,7 +45,7 @@ class JobService:
                 subject={**job.subject, "job": job.id},
                 detail={"kind": job.kind.value, "attempt": str(job.attempt)},
             )
-        )
+            await self._audit.append(transaction, [event])
         return job
 
     async def retry_failed(self, actor: Actor, organization_id: str | None = None) -> Sequence[Job]:

@@ -22,7 +22,7 @@ class ClosedEngine:
         """Raises RuntimeError, by which the transaction is rolled back."""
         raise RuntimeError(f"the core was opened without an engine for jobs of kind {job.kind.value}")
 
-    async def retry(self, job_id: str) -> Job:
+    async def retry(self, transaction: Transaction, job_id: str) -> Job:
         """Raises RuntimeError."""
         raise RuntimeError("the core was opened without an engine for jobs")
 

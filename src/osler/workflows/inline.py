@@ -52,11 +52,13 @@ class InlineEngine:
         self._after_commit(transaction, job)
         return True
 
-    async def retry(self, job_id: str) -> Job:
-        """Run a failed job again from its first step. Raises NotFoundError, ConflictError if it has not failed."""
-        async with self._database.write() as transaction:
-            job = await self._states.again(transaction, job_id)
-            self._after_commit(transaction, job)
+    async def retry(self, transaction: Transaction, job_id: str) -> Job:
+        """Run a failed job again, from its first step, after the commit.
+
+        Raises NotFoundError, ConflictError if it has not failed.
+        """
+        job = await self._states.again(transaction, job_id)
+        self._after_commit(transaction, job)
         return job
 
     async def healthy(self) -> bool:
