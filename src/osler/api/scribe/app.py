@@ -19,6 +19,7 @@ from osler.api.scribe.profiles import profile_routes
 from osler.api.scribe.route import scribe_router
 from osler.api.scribe.services import ScribeServices
 from osler.api.scribe.sessions import session_routes
+from osler.api.scribe.templates import template_routes
 from osler.kernel.errors import OslerError
 
 BASE_PATH: Final = "/api/v2/ml-scribe/open-api"
@@ -28,6 +29,7 @@ Routes = Callable[[ScribeServices, APIRouter], APIRouter]
 
 CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Linked accounts", linked_account_routes),
+    ("Templates", template_routes),
     ("Patient profiles", profile_routes),
     ("Sessions", session_routes),
     ("Session context", context_routes),

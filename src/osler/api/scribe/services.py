@@ -11,6 +11,7 @@ from osler.encounters.profiles import PatientProfileService
 from osler.encounters.service import EncounterService
 from osler.kernel.clock import Clock
 from osler.notes.overview import OverviewService
+from osler.notes.template_library import TemplateService
 from osler.pipeline.note_editing import NoteEditing
 
 
@@ -40,6 +41,9 @@ class ScribeServices(Protocol):
 
     @property
     def context(self) -> ContextDocumentService: ...
+
+    @property
+    def templates(self) -> TemplateService: ...
 
     @property
     def audit(self) -> AuditService: ...
