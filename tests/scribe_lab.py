@@ -62,7 +62,7 @@ async def opened_door(folder: Path, database_url: str, **settings: Any) -> Async
     """Open a deployment with one tenant."""
     chosen = Settings(data=folder / "data", database=SecretStr(database_url), **settings)
     await initialise(chosen)
-    async with open_core(chosen, engine="closed") as core:
+    async with open_core(chosen, engine="inline") as core:
         organization = await core.access.create_organization(OPERATOR, "Clinic", f"clinic-{secrets.token_hex(4)}")
         key, text = await core.access.create_key(OPERATOR, organization.id, KeyKind.TENANT)
         # A failure of the server is to be an answer here as it is in real life, not an exception of the test.

@@ -203,6 +203,7 @@ async def test_a_failure_that_changed_nothing_leaves_the_key_free(door: Door, mo
         broken.setattr(type(door.core.encounters), "create", fails)
         answer = await door.post("/sessions", {"n": 1}, key="k")
         assert answer.status_code == 500 and SECRET not in answer.text
+        assert answer.json().keys() == {"detail"}
     again = await door.post("/sessions", {"n": 1}, key="k")
     assert again.status_code == 200 and "idempotent-replayed" not in again.headers
 

@@ -176,7 +176,7 @@ class ErrorAnswer(BaseModel):
     detail: str | TypedDetail
 
 
-_DOCUMENTED: Final[Mapping[int, str]] = {
+DOCUMENTED: Final[Mapping[int, str]] = {
     400: "The request cannot be read, or cannot be carried out as things stand.",
     401: "The key or token is missing, malformed, expired, revoked or wrongly signed.",
     403: "This is not allowed.",
@@ -195,6 +195,6 @@ _DOCUMENTED: Final[Mapping[int, str]] = {
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of a route's errors: those that every route may have, and ``statuses``."""
     return {
-        status: {"model": ErrorAnswer, "description": _DOCUMENTED[status]}
+        status: {"model": ErrorAnswer, "description": DOCUMENTED[status]}
         for status in sorted({401, 422, 500, 503, *statuses})
     }

@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
+from osler.api.scribe.errors import DOCUMENTED, ErrorAnswer
 from osler.api.scribe.values import OURS
 
 PATH: Final = "/openapi/v2/openapi.json"
@@ -54,6 +55,9 @@ def described(app: FastAPI, *, server: str = "/") -> dict[str, Any]:
                 del operation["responses"][status]
         if method == "post":
             operation.setdefault("parameters", []).append(dict(IDEMPOTENCY_KEY))
+        for status in _of_every_such_operation(method, operation):
+            operation["responses"].setdefault(str(status), _error(status))
+        operation["responses"] = dict(sorted(operation["responses"].items()))
     for name in ("HTTPValidationError", "ValidationError"):
         document.get("components", {}).get("schemas", {}).pop(name, None)
     return document
@@ -99,6 +103,19 @@ def openapi_routes(app: FastAPI, base_path: str) -> APIRouter:
         return JSONResponse(document, headers={"Cache-Control": "public, max-age=300"})
 
     return router
+
+
+def _of_every_such_operation(method: str, operation: Mapping[str, Any]) -> Iterator[int]:
+    """Yield the statuses that come of having a body, or of being a POST that can be repeated."""
+    if "requestBody" in operation:
+        yield from (400, 413, 415)
+    if method == "post":
+        yield 409
+
+
+def _error(status: int) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}
+    return {"description": DOCUMENTED[status], "content": {"application/json": {"schema": schema}}}
 
 
 def _is_fastapis_own(response: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from osler.api.scribe.auth import authenticated
-from osler.api.scribe.errors import WRONG_TYPE, ScribeError, response_to
+from osler.api.scribe.errors import FAILED, WRONG_TYPE, ScribeError, response_to
 from osler.api.scribe.idempotency import HEADER, answer_once
 from osler.api.scribe.json_bodies import read_json
 from osler.kernel.errors import OslerError
@@ -48,6 +48,9 @@ class ScribeRoute(APIRoute):
                 return await self._answer(ScribeRequest(request.scope, request.receive), handle)
             except _EXPECTED as error:
                 return response_to(error, request)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the answer has the contract's form)
+                request.state.error = error
+                return response_to(ScribeError(FAILED), request)
 
         return answer
 
