@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 from osler.kernel.transactions import Transaction
@@ -37,8 +38,13 @@ class StoredTemplate:
 
     @property
     def tree(self) -> TemplateText:
-        """The parsed text."""
-        return read(self.text)[0]
+        """The parsed text; the same object for the same text while it is in use often."""
+        return _tree(self.text)
+
+
+@lru_cache(maxsize=256)
+def _tree(text: str) -> TemplateText:
+    return read(text)[0]
 
 
 class TemplateRepository(Protocol):

@@ -22,7 +22,7 @@ _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 class Target:
     """What some phrases stand for: a part of a note, or one of FIELDS.
 
-    ``words`` (beginnings of words, small letters) narrow a part to the sentences that hold one of them; empty: all.
+    ``words`` (small letters; with ``*`` the beginning of one) narrow a part to the sentences that hold one of them; empty: all.
     """
 
     name: str
@@ -140,8 +140,13 @@ def distribute(tree: TemplateText, sentences: Sequence[tuple[str, str]]) -> dict
 
 
 def _holds(text: str, words: tuple[str, ...]) -> bool:
-    text = text.casefold()
-    return any(re.search(rf"(?<!\w){re.escape(word)}", text) for word in words)
+    return _pattern(words).search(text.casefold()) is not None
+
+
+@cache
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    each = (re.escape(word.removesuffix("*")) + (r"\w*" if word.endswith("*") else "") for word in words)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(each)})(?!\w)")
 
 
 def _words(text: str) -> tuple[str, ...]:
