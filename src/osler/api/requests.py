@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from osler import logs
@@ -25,14 +26,20 @@ SMALL: Final = 1_000_000
 
 SMALL_TYPES: Final = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
+NOTHING: Final = -1
+"""Limit of a body that says beforehand that it is too large: not one byte of it is read."""
+
 GONE: Final = 499
 """Status in log and metrics of a request whose client went away before the answer began."""
 
 _log: Final = structlog.get_logger()
 
 
-class TooLargeError(Exception):
-    """More bytes came than this server takes."""
+class TooLargeError(HTTPException):
+    """More bytes came than this server takes. Each part of the app answers it in its own form."""
+
+    def __init__(self) -> None:
+        super().__init__(413, headers={"Connection": "close"})  # the rest of the body is not read
 
 
 class Requests:
@@ -67,8 +74,7 @@ class Requests:
         limit = _limit(headers, self._max_upload)
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
-            await error_response(413, "too_large")(scope, receive, answer)
-            return None
+            limit = NOTHING
         try:
             await self._app(scope, _counted(receive, limit), answer)
         except TooLargeError:
@@ -123,6 +129,8 @@ def _counted(receive: Receive, limit: int) -> Receive:
 
     async def counted() -> Message:
         nonlocal received
+        if limit == NOTHING:
+            raise TooLargeError
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
