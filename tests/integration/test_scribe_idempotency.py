@@ -101,9 +101,9 @@ async def test_twenty_at_once_are_done_once(door: Door) -> None:
     assert await count_of(door, encounters) == 1
 
 
-@pytest.mark.parametrize("key", ["", " ", "x" * 256, "ü".encode(), b"a\tb"])
-async def test_what_is_no_key_is_refused(door: Door, key: str | bytes) -> None:
-    answer = await door.http.post("/sessions", json={}, headers=[("Idempotency-Key", key)])  # type: ignore[list-item]
+@pytest.mark.parametrize("key", [b"", b" ", b"x" * 256, "ü".encode(), b"a\tb"])
+async def test_what_is_no_key_is_refused(door: Door, key: bytes) -> None:
+    answer = await door.http.post("/sessions", json={}, headers={b"Idempotency-Key": key})
     assert answer.status_code == 422 and answer.json()["detail"]["field"] == "Idempotency-Key"
     assert await count_of(door, encounters) == 0
 

@@ -58,6 +58,11 @@ def described(app: FastAPI, *, server: str = "/") -> dict[str, Any]:
         for status in _of_every_such_operation(method, operation):
             operation["responses"].setdefault(str(status), _error(status))
         operation["responses"] = dict(sorted(operation["responses"].items()))
+    for schema in document.get("components", {}).get("schemas", {}).values():
+        for described_property in schema.get("properties", {}).values():
+            # A day that is left out of an answer is no empty text: that would be no day.
+            if described_property.get("format") == "date" and described_property.get("default") == "":
+                del described_property["default"]
     for name in ("HTTPValidationError", "ValidationError"):
         document.get("components", {}).get("schemas", {}).pop(name, None)
     return document
