@@ -199,3 +199,38 @@ def test_what_is_no_recording_is_refused_in_one_line_that_names_no_file(
     assert "\n" not in message and message.endswith(".")
     assert SECRET not in message and str(tmp_path) not in message
     assert capfd.readouterr() == ("", "")
+
+
+def broken_with_a_gap(path: Path, seconds: float) -> Path:
+    """Write 2 s of sound of which one packet is damaged and, as the file says, lasts for so many ``seconds``."""
+    with av.open(str(path), "w", format="mp4") as out:
+        stream: Any = out.add_stream("aac", rate=16_000)
+        packets = []
+        for index in range(32):
+            noise = np.random.default_rng(index).uniform(-0.1, 0.1, (1, 1024)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, index * 1024
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        for index, packet in enumerate(packets):
+            if index > 16:
+                packet.pts += round(seconds / packet.time_base)
+                packet.dts += round(seconds / packet.time_base)
+            elif index == 16:
+                damaged = av.Packet(b"\xff" * 7)
+                damaged.stream, damaged.time_base = stream, packet.time_base
+                damaged.pts, damaged.dts, damaged.duration = packet.pts, packet.dts, packet.duration
+                packet = damaged
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("said", "silence"), [(60, 60), (20_000, 3600)])
+def test_a_damaged_part_is_silence_a_little_at_a_time_and_never_for_years(
+    tmp_path: Path, said: float, silence: float
+) -> None:
+    recording = open_recording(broken_with_a_gap(tmp_path / "visit", said))
+    lengths = [len(chunk) / 16_000 for chunk in recording]
+    assert recording.damaged_seconds == pytest.approx(silence, abs=0.2)
+    assert sum(lengths) == pytest.approx(silence + 2, abs=0.3)
+    assert max(lengths) < 3

@@ -21,6 +21,10 @@ TRUNCATION_TOLERANCE: Final = 1.0
 MAX_DAMAGED_PACKETS: Final = 500
 """Undecodable packets in a row after which the rest is given up (about 10 s of mp3 or Opus)."""
 
+MAX_DAMAGED_SECONDS: Final = 3600.0
+"""Seconds of silence, at most, that stand for the damaged parts of a recording. How long they are only the file says,
+and a few bytes can say years."""
+
 _SUPPORTED: Final = "Osler reads wav, mp3, ogg, flac, m4a and webm, among others."
 
 
@@ -102,7 +106,8 @@ class Recording:
                 frames = packet.decode()
             except FFmpegError:
                 damaged_packets += 1
-                damaged_run += float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
+                if packet.time_base:
+                    damaged_run += max(float((packet.duration or 0) * packet.time_base), 0.0)
                 if damaged_packets > MAX_DAMAGED_PACKETS:
                     break
                 continue
@@ -110,8 +115,7 @@ class Recording:
                 if not frame.samples or not frame.sample_rate:
                     continue
                 if decoded and damaged_run:
-                    self.damaged_seconds += damaged_run
-                    yield np.zeros(round(damaged_run * SAMPLE_RATE), np.float32)
+                    yield from self._silence(damaged_run)
                 decoded, damaged_run, damaged_packets = True, 0.0, 0
                 frame.pts = None  # only the samples count: gaps in time stamps must not reach the resampler
                 if (frame.format.name, frame.layout.name, frame.sample_rate) != shape:
@@ -126,6 +130,16 @@ class Recording:
             self.truncated = True
         if decoded:
             yield from _samples(resampler.resample(None))
+
+    def _silence(self, seconds: float) -> Iterator[Samples]:
+        """Yield silence for a damaged part that is said to be so long, never much at once."""
+        seconds = min(seconds, MAX_DAMAGED_SECONDS - self.damaged_seconds)
+        self.damaged_seconds += seconds
+        left = round(seconds * SAMPLE_RATE)
+        while left:
+            length = min(left, round(CHUNK_SECONDS * SAMPLE_RATE))
+            yield np.zeros(length, np.float32)
+            left -= length
 
 
 def open_recording(path: Path) -> Recording:
