@@ -4,10 +4,11 @@ One request or step is one transaction. Repositories do not commit; no transacti
 network call.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 
 class Transaction(Protocol):
@@ -40,13 +41,14 @@ class Database(Protocol):
 Step = Callable[[Transaction], Awaitable[None]]
 """Something that is written in a transaction of somebody else."""
 
-_joining: Final[ContextVar[tuple[Step, ...]]] = ContextVar("joining", default=())
+# With the task, as a task that is begun inside of the block inherits the variable.
+_joining: Final[ContextVar[tuple[tuple[asyncio.Task[Any] | None, Step], ...]]] = ContextVar("joining", default=())
 
 
 @contextmanager
 def joining(step: Step) -> Iterator[None]:
-    """Have ``step`` awaited last in every write transaction that the block commits, as a part of it."""
-    token = _joining.set((*_joining.get(), step))
+    """Have ``step`` awaited last in, and as a part of, every write transaction that this task commits in the block."""
+    token = _joining.set((*_joining.get(), (asyncio.current_task(), step)))
     try:
         yield
     finally:
@@ -55,4 +57,5 @@ def joining(step: Step) -> Iterator[None]:
 
 def joined() -> tuple[Step, ...]:
     """Return what is to take part in a write transaction that is about to be committed by this task."""
-    return _joining.get()
+    joining = _joining.get()
+    return tuple(step for task, step in joining if task is asyncio.current_task()) if joining else ()
