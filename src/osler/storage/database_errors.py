@@ -12,7 +12,10 @@ from osler.kernel.errors import CorruptedError, DatabaseUnavailableError, OslerE
 FULL: Final = "no space is left for the database: free some on its disk; nothing that was acknowledged is lost"
 UNAVAILABLE: Final = "the database cannot be reached: check that it runs and that the database URL is right"
 BUSY: Final = "the database was locked for too long by other work: try again"
-MISSING: Final = "the database file is missing or may not be opened: run osler init, or check its permissions"
+MISSING: Final = (
+    "the database file is missing or cannot be written: check its disk and its permissions, "
+    "or run osler init if there is none yet"
+)
 DAMAGED: Final = "the database file is damaged or is no SQLite database: restore it from a backup (osler restore)"
 
 POSTGRESQL_UNAVAILABLE: Final = (
