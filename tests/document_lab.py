@@ -51,20 +51,23 @@ def words_right(expected: str, read: str) -> float:
 # PDF and pictures
 
 
-def letter_pdf(text: str = LETTER, *, size: float = 11, **encryption: str) -> bytes:
+def letter_pdf(
+    text: str = LETTER, *, size: float = 11, owner_password: str | None = None, user_password: str | None = None
+) -> bytes:
     """Return a PDF of one page with a text layer."""
     pdf = fpdf.FPDF()
     pdf.add_page()
     pdf.set_font("Helvetica", size=size)
     pdf.multi_cell(0, size / 2, text)
-    if encryption:
-        pdf.set_encryption(**encryption)
+    if owner_password is not None:
+        pdf.set_encryption(owner_password, user_password)
     return bytes(pdf.output())
 
 
 def picture(pdf: bytes, *, dpi: int = 200, page: int = 0) -> Image.Image:
     """Return a page as a picture in shades of grey."""
-    return pypdfium2.PdfDocument(pdf)[page].render(scale=dpi / 72).to_pil().convert("L")
+    shown: Image.Image = pypdfium2.PdfDocument(pdf)[page].render(scale=dpi / 72).to_pil()
+    return shown.convert("L")
 
 
 def scanned(*pages: Image.Image, dpi: int = 200) -> bytes:
@@ -88,8 +91,8 @@ def photo(page: Image.Image, *, tilt: float = 3.0, seed: int = 7) -> Image.Image
     turned = wide.rotate(tilt, Image.Resampling.BICUBIC, fillcolor=70)
     pixels = np.asarray(turned, np.float32)
     light = np.linspace(0.65, 1.0, pixels.shape[1], dtype=np.float32)[None, :]
-    pixels = pixels * light + noise.normal(0, 6, pixels.shape).astype(np.float32)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    noisy = pixels * light + noise.normal(0, 6, pixels.shape)
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
 def pdf_of(objects: Sequence[bytes]) -> bytes:

@@ -55,7 +55,7 @@ def unpacked_over_many_parts() -> bytes:
     return raw_docx(body(paragraph("hello")), {f"word/header{n}.xml": part for n in range(15)})
 
 
-def one_page_in_a_million() -> bytes:
+def one_page_many_times() -> bytes:
     return pdf_of(
         [CATALOGUE, b"<</Type/Pages/Kids[%b]/Count 5000>>" % (b"3 0 R " * 5000), b"<</Type/Page/Parent 2 0 R>>"]
     )
@@ -69,7 +69,7 @@ def picture_pdf(width: int, height: int) -> bytes:
     return page_pdf(
         stream(b"600 0 0 800 0 0 cm /I Do"),
         resources=b"/XObject<</I 5 0 R>>",
-        more=[stream(zeros(3 * 10**9, b"\0"), entries + b"/Filter/FlateDecode")],
+        more=[stream(zeros(3 * 10**9), entries + b"/Filter/FlateDecode")],
     )
 
 
@@ -96,7 +96,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], set[str]]] = {
         lambda: raw_docx(body("<w:p>" + "<w:ins>" * 200_000 + "</w:ins>" * 200_000 + "</w:p>")),
         {"too_complex"},
     ),
-    "a PDF of 5,000 pages": (one_page_in_a_million, {"too_many_pages"}),
+    "a PDF of 5,000 pages": (one_page_many_times, {"too_many_pages"}),
     "a PDF that says it has a thousand million pages": (
         lambda: pdf_of([CATALOGUE, b"<</Type/Pages/Kids[3 0 R]/Count 1000000000>>", b"<</Type/Page/Parent 2 0 R>>"]),
         {"no_text", "too_many_pages", "damaged"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from osler.engines.documents.ink import leftovers
 from osler.engines.documents.layout import Piece, lines_of
 
 if TYPE_CHECKING:
@@ -94,12 +95,15 @@ def reduced(image: Any) -> Image:
     """Return a Pillow image as an array, reduced to :data:`LONGEST_SIDE`, on white where it is transparent."""
     from PIL import Image as Pillow
 
+    if image.mode.startswith("I"):
+        # 16 bits of grey, which Pillow would cut off at 255 instead of scaling them.
+        image = Pillow.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     longest = max(image.size)
     if longest > LONGEST_SIDE:
         image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
         factor = LONGEST_SIDE / max(image.size)
         if factor < 1:
-            if image.mode in ("1", "P", "I", "I;16", "F", "CMYK"):
+            if image.mode in ("1", "P", "F", "CMYK"):
                 image = image.convert("RGBA" if image.mode == "P" else "RGB")
             size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
             image = image.resize(size, Pillow.Resampling.LANCZOS)
@@ -111,7 +115,26 @@ def reduced(image: Any) -> Image:
 
 
 def _detected(engine: "RapidOCR", image: Image) -> NDArray[np.float64]:
-    """Return the corners of each line's box, clockwise from its left upper one: lines x 4 x 2 (x, y)."""
+    """Return the corners of each line's box, clockwise from its left upper one: lines x 4 x 2 (x, y).
+
+    On a page that is almost empty the model overlooks lines that it sees when they are cut out: where ink is left that
+    is in no box, it looks again.
+    """
+    boxes = _detected_at_once(engine, image)
+    for x, y, piece in leftovers(image, boxes):
+        found = _detected_at_once(engine, piece) + np.array([x, y])
+        new = [box for box in found if not any(_contains(other, box.mean(axis=0)) for other in boxes)]
+        if new:
+            boxes = np.concatenate([boxes, np.array(new)])
+    return boxes
+
+
+def _contains(box: NDArray[np.float64], point: NDArray[np.float64]) -> bool:
+    (left, top), (right, bottom) = box.min(axis=0), box.max(axis=0)
+    return bool(left <= point[0] <= right and top <= point[1] <= bottom)
+
+
+def _detected_at_once(engine: "RapidOCR", image: Image) -> NDArray[np.float64]:
     from rapidocr.main import RapidOCRError
 
     try:
