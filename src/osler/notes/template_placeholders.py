@@ -22,7 +22,8 @@ _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 class Target:
     """What some phrases stand for: a part of a note, or one of FIELDS.
 
-    ``words`` (small letters; with ``*`` the beginning of one) narrow a part to the sentences that hold one of them; empty: all.
+    ``words`` (small letters; with ``*`` the beginning of one) narrow a part to the sentences that hold one of them; no
+    words: all of it.
     """
 
     name: str
