@@ -80,10 +80,10 @@ class EncounterService:
         now = self._clock.now()
         encounter = Encounter(new_encounter_id(), organization_id, owner_id, now, now)
         async with self._database.write() as transaction:
-            organization = await self._organizations.get(transaction, organization_id)
+            await self._organizations.get(transaction, organization_id)
             await self._users.get(transaction, organization_id, owner_id)
             profile = await self._profile(transaction, organization_id, values)
-            encounter = await self._changed(transaction, organization, encounter, values, profile, now, owner_id)
+            encounter = await self._changed(transaction, encounter, values, profile, now, owner_id)
             await self._encounters.add(transaction, encounter)
             await self._audit.append(transaction, [_event(actor, encounter, "encounter.created", now)])
         return encounter
@@ -103,8 +103,11 @@ class EncounterService:
         changes: Mapping[str, Any],
         *,
         user_id: str | None = None,
+        shown: bool = False,
     ) -> Encounter:
         """Change the fields that are named, and no others; of ``patient``, only the parts that are named.
+
+        ``shown`` says that the caller is going to show the actor what then stands, and leaves a trace of that too.
 
         Fields: those of :data:`osler.encounters.fields.ENCOUNTER_FIELDS`. ``consent_given`` from True to False is a
         withdrawal of consent: audio and unsigned texts are erased after the organization's grace, unless True comes
@@ -119,16 +122,18 @@ class EncounterService:
             await self._refuse_strangers(transaction, standing, user_id)
             _refuse_erased(standing)
             now = self._clock.now()
-            organization = await self._organizations.get(transaction, organization_id)
-            changed = await self._changed(transaction, organization, standing, values, profile, now, user_id)
-            if changed == standing:
-                return standing
-            saved = await self._encounters.save(transaction, replace(changed, updated_at=now))
-            events = [_event(actor, saved, "encounter.changed", now, fields=",".join(sorted(values)))]
-            if saved.consent != standing.consent:
-                events.append(_consent_event(actor, saved, now))
-            await self._audit.append(transaction, events)
-        return saved
+            changed = await self._changed(transaction, standing, values, profile, now, user_id)
+            events = []
+            if changed != standing:
+                changed = await self._encounters.save(transaction, replace(changed, updated_at=now))
+                events.append(_event(actor, changed, "encounter.changed", now, fields=",".join(sorted(values))))
+                if changed.consent != standing.consent:
+                    events.append(_consent_event(actor, changed, now))
+            if shown:
+                events.append(_event(actor, changed, "encounter.read", now))
+            if events:
+                await self._audit.append(transaction, events)
+        return changed
 
     async def list(
         self,
@@ -239,7 +244,6 @@ class EncounterService:
     async def _changed(
         self,
         transaction: Transaction,
-        organization: Organization,
         standing: Encounter,
         values: Mapping[str, Any],
         profile: PatientProfile | None,
@@ -250,6 +254,7 @@ class EncounterService:
         values = dict(values)
         consent_given = values.pop("consent_given", None)
         if consent_given is not None:
+            organization = await self._organizations.get(transaction, standing.organization_id)
             values["consent"] = _answered(standing.consent, consent_given, organization, now)
         if "patient" in values:
             values["patient"] = merged_patient(standing.patient, values["patient"])
@@ -260,12 +265,14 @@ class EncounterService:
                 if each == standing.id:
                     raise InvalidFieldError("linked_encounter_ids", "an encounter cannot be linked to itself")
                 if each not in standing.linked_encounter_ids:
-                    await self._refuse_link(transaction, organization.id, each, user_id)
+                    await self._refuse_link(transaction, standing.organization_id, each, user_id)
         changed = replace(standing, **values)
         if profile is None or profile.id == standing.patient_profile_id:
             return changed
-        if user_id not in (None, profile.owner_id) and organization.visibility is not Visibility.TENANT:
-            raise NotFoundError(NO_PROFILE, field="patient_profile_id")
+        if user_id not in (None, profile.owner_id):
+            organization = await self._organizations.get(transaction, standing.organization_id)
+            if organization.visibility is not Visibility.TENANT:
+                raise NotFoundError(NO_PROFILE, field="patient_profile_id")
         return with_patient_of(changed, profile)
 
 

@@ -104,7 +104,7 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         """
         with named_as(SPELLING, MISSING):
             await services.encounters.change(
-                who.actor, who.organization_id, session_id, body.changes(), user_id=who.user_id
+                who.actor, who.organization_id, session_id, body.changes(), user_id=who.user_id, shown=True
             )
         edited = body.edited_note()
         if edited is not None:
@@ -119,7 +119,6 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
                 user_id=who.user_id,
             )
         overview = await _overview(services, who, session_id)
-        await trace_reading(services, who, "encounter.read", "encounter", [session_id])
         return JSONResponse(presenters.session_answer(overview))
 
     return router
