@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osler.notes.template_filling import Answer, Filled, fill
+from osler.notes.template_filling import Answer, Filled, Topic, fill
 from osler.notes.template_language import parse, read
 from osler.notes.template_rendering import filled_html, filled_markdown
 from osler.notes.template_tree import PartKind
@@ -97,6 +97,20 @@ def test_a_line_reads_well_whatever_is_missing(line: str, answers: dict[str, Ans
 def test_numbered_lists_are_numbered_anew() -> None:
     text = "1. [a]\n2. [b]\n   1) [c]\n   2) [d]\n3. [e]\n\n1. [f]"
     assert filled(text, p2="b", p4=["d", "dd"], p5="e", p6="f") == "1. b\n   1) d\n   2) dd\n2. e\n\n1. f\n"
+
+
+def test_a_problem_heads_its_plan() -> None:
+    plan = [Topic("Gout"), "Colchicine.", "Urate in a week.", Topic("Asthma"), "No change."]
+    made = fill(parse("# Plan\n[plan]\n1. [plan]\n\nIn short: [plan]"), {"p1": plan, "p2": plan, "p3": plan})
+    assert made.text == (
+        "# Plan\n**Gout**\n- Colchicine.\n- Urate in a week.\n\n**Asthma**\n- No change.\n"
+        "1. Gout\n   - Colchicine.\n   - Urate in a week.\n2. Asthma\n   - No change.\n\n"
+        "In short: Gout: Colchicine. Urate in a week. Asthma: No change.\n"
+    )
+    assert [made.text[span.start : span.end] for span in made.spans] == [str(each) for each in plan] * 3
+    html = filled_html(made)
+    assert "<p><strong>Gout</strong></p>\n<ul><li>Colchicine.</li>" in html
+    assert "<ol><li>Gout<ul><li>Colchicine.</li>" in html
 
 
 def test_no_answers_no_text_and_answers_to_nothing_are_not_read() -> None:

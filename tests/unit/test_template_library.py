@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from osler.notes import template_language
 from osler.notes.template_filling import fill
 from osler.notes.template_language import parse
-from osler.notes.template_library import built_in_templates, check
+from osler.notes.template_library import MOST_TEMPLATES, built_in_templates, check
 from osler.notes.template_model import StoredTemplate, TemplateCategory
-from osler.notes.template_placeholders import distribute, targets_of
+from osler.notes.template_placeholders import distribute, resolve, targets_of
 from osler.notes.template_rendering import template_html
 from osler.notes.template_tree import PartKind
 from osler.notes.templates import part_names
@@ -86,3 +88,24 @@ def test_a_certificate_has_no_place_for_a_diagnosis() -> None:
     assert distribute(certificate.tree, [("assessment_plan", "Restart sertraline 50 mg.")]) == {}
     unfit = distribute(certificate.tree, [("assessment_plan", "Unfit for work until Friday."), ("hpi", "Cannot work.")])
     assert list(unfit.values()) == [(0,)]
+
+
+def test_the_document_of_the_language_shows_a_template_and_the_bounds() -> None:
+    text = (Path(__file__).parents[2] / "docs/reference/template-language.md").read_text()
+    example = text.split("```\n")[1]
+    assert check(example) == ()
+    for bound in (
+        template_language.MOST_TEXT,
+        template_language.MOST_PLACEHOLDERS,
+        template_language.MOST_PLACEHOLDER,
+        template_language.MOST_INSTRUCTION,
+        template_language.MOST_VERBATIM,
+        template_language.MOST_HEADING,
+        MOST_TEMPLATES,
+    ):
+        assert f"{bound:,} " in text
+    for phrases in re.findall(
+        r"^\| [a-z ,]+ \| (`.*) \|$", text.split("## What a placeholder can ask for")[1], re.MULTILINE
+    ):
+        for phrase in re.findall("`([^`]+)`", phrases):
+            assert resolve(phrase), phrase

@@ -87,6 +87,14 @@ def test_a_narrow_placeholder_takes_the_sentences_with_its_words(sentence: str, 
     assert distribute(tree, [("hpi", sentence)]) == {"p2" if is_narrow else "p1": (0,)}
 
 
+def test_a_problem_stands_wherever_a_part_of_its_plan_goes() -> None:
+    tree = parse("- [tests to be done]\n- [plan]")
+    told = ["Chest pain.", "Order an ECG.", "Start aspirin.", "Diabetes.", "Repeat the A1c test.", "Gout."]
+    plan = [("assessment_plan", text) for text in told]
+    assert distribute(tree, plan, topics={0, 3, 5}) == {"p1": (0, 1, 3, 4), "p2": (0, 2, 5)}
+    assert distribute(parse("[vitals]"), plan, topics={0, 3, 5}) == {}
+
+
 def test_what_only_a_language_model_could_fill_is_told_with_its_place() -> None:
     (problem,) = unresolved(parse("# Plan\n- [plan], [what the weather was]"))
     assert (problem.line, problem.column, problem.is_warning) == (2, 11, True)

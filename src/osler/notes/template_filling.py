@@ -10,6 +10,13 @@ from typing import Final
 
 from osler.notes.template_tree import Line, PartKind, Section, TemplateText
 
+
+class Topic(str):
+    """A text of an answer that heads those after it, as a problem does its plan."""
+
+    __slots__ = ()
+
+
 Answer = str | Sequence[str] | None
 """A text, several (each a line or list item of its own where the template has room for it), or nothing."""
 
@@ -18,7 +25,6 @@ _LEAD: Final = re.compile(r".*:(?=\s|\Z)\s*", re.DOTALL)
 _CLAUSE: Final = re.compile(r"(?=[,;|·.](?:\s|\Z))")
 _FINAL: Final = re.compile(r"[.!?]\s*\Z")
 _NUMBER: Final = re.compile(r"(\d+)([.)]\s+)")
-_JOINTS: Final = ("; ", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,8 @@ def fill(template: TemplateText, answers: Mapping[str, Answer]) -> Filled:
       stop); a line none of whose placeholders has an answer is left out but for its quoted text.
     - A line of literals only stands if its section has an answer or quoted text, or has no placeholder at all.
     - A heading stands if anything stands under it.
-    - A placeholder alone on its line gives a line, with the list mark, to each of its answers; elsewhere they are
-      joined. Numbered lists are numbered anew.
+    - A placeholder alone on its line gives a line, with the list mark, to each of its answers; those under a
+      :class:`Topic` become a list below it. Elsewhere they are joined. Numbered lists are numbered anew.
 
     White space around answers is taken away; line ends within them make several of one. Ids that no placeholder has
     are not read.
@@ -123,7 +129,12 @@ def fill(template: TemplateText, answers: Mapping[str, Answer]) -> Filled:
 
 def _texts(answer: Answer) -> tuple[str, ...]:
     texts = () if answer is None else (answer,) if isinstance(answer, str) else answer
-    return tuple(line for text in texts for each in text.splitlines() if (line := each.strip().strip(_REMOVED)))
+    return tuple(
+        Topic(line) if isinstance(text, Topic) else line
+        for text in texts
+        for each in text.splitlines()
+        if (line := each.strip().strip(_REMOVED).strip())
+    )
 
 
 def _end_below(sections: tuple[Section, ...], number: int) -> int:
@@ -170,7 +181,7 @@ def _filled_section(
         if number and (int(number.group(1)) <= 1 or line.indent not in numbers):
             numbers[line.indent] = int(number.group(1))
         for filled in _filled_line(line, given):
-            if number:
+            if number and filled.mark == line.mark:
                 filled = replace(filled, mark=f"{numbers[line.indent]}{number.group(2)}")
                 numbers[line.indent] += 1
             yield filled
@@ -182,8 +193,7 @@ def _filled_line(line: Line, given: Mapping[str, tuple[str, ...]]) -> Iterator[F
     asked = [part for part in parts if part.kind is PartKind.PLACEHOLDER]
     said = [part for part in parts if part.text.strip()]
     if len(asked) == 1 and len(said) == 1:
-        for number, text in enumerate(given.get(asked[0].id, ())):
-            yield FilledLine(0, line.indent, line.mark, (Piece(PartKind.PLACEHOLDER, text, asked[0].id, number),))
+        yield from _lines_of_answers(line, asked[0].id, given.get(asked[0].id, ()))
         return
     pieces = [piece for part in line.parts for piece in _pieces_of(part.kind, part.text, part.id, given)]
     if asked:
@@ -194,6 +204,22 @@ def _filled_line(line: Line, given: Mapping[str, tuple[str, ...]]) -> Iterator[F
     tidied = _tidied(pieces)
     if tidied:
         yield FilledLine(0, line.indent, line.mark, tidied)
+
+
+def _lines_of_answers(line: Line, name: str, texts: tuple[str, ...]) -> Iterator[FilledLine]:
+    under_topic = False
+    for number, text in enumerate(texts):
+        piece = Piece(PartKind.PLACEHOLDER, str(text), name, number)
+        if isinstance(text, Topic):
+            if number and not line.mark:
+                yield FilledLine(0, "", "", ())
+            pieces = (piece,) if line.mark else (_literal("**"), piece, _literal("**"))
+            yield FilledLine(0, line.indent, line.mark, pieces)
+            under_topic = True
+        elif under_topic:
+            yield FilledLine(0, line.indent + " " * len(line.mark), "- ", (piece,))
+        else:
+            yield FilledLine(0, line.indent, line.mark, (piece,))
 
 
 def _literal(text: str) -> Piece:
@@ -214,9 +240,16 @@ def _pieces_of(kind: PartKind, text: str, name: str, given: Mapping[str, tuple[s
             yield Piece(kind, _REMOVED, name)
         for number, each in enumerate(texts):
             if number:
-                joint = _JOINTS[texts[number - 1].endswith((".", "!", "?", ";", ":", ","))]
+                joint = _joint(texts[number - 1])
                 yield Piece(PartKind.LITERAL, joint, answer=number)
-            yield Piece(kind, each, name, number)
+            yield Piece(kind, str(each), name, number)
+
+
+def _joint(before: str) -> str:
+    """Return what stands between two answers on one line."""
+    if before.endswith((".", "!", "?", ";", ":", ",")):
+        return " "
+    return ": " if isinstance(before, Topic) else "; "
 
 
 def _kept_clauses(pieces: list[Piece]) -> list[Piece]:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -119,25 +119,46 @@ def targets_of(tree: TemplateText) -> dict[str, tuple[Target, ...]]:
     return {part.id: resolve(part.text) for part in tree.placeholders}
 
 
-def distribute(tree: TemplateText, sentences: Sequence[tuple[str, str]]) -> dict[str, tuple[int, ...]]:
+def distribute(
+    tree: TemplateText, sentences: Sequence[tuple[str, str]], topics: Collection[int] = ()
+) -> dict[str, tuple[int, ...]]:
     """Say which sentences answer which placeholder: their indexes by id, in their order.
 
     ``sentences`` are pairs of the part of the note and the text. Each goes to one placeholder at most: to the first
-    narrow one that has one of its words, else to the first that asks for its whole part.
+    narrow one that has one of its words, else to the first that asks for its whole part. ``topics`` are the indexes of
+    those that head what follows them (the problems of a plan): they go wherever one of these goes, so to several
+    placeholders or, if nothing follows, to the one that asks for the whole part.
     """
     targets = targets_of(tree)
     given: dict[str, list[int]] = {}
+    topic: int | None = None
     for index, (part, text) in enumerate(sentences):
-        asking = [
-            (not target.words, name)
-            for name, wanted in targets.items()
-            for target in wanted
-            if target.name == part and (not target.words or _holds(text, target.words))
-        ]
-        if asking:
-            _, name = min(asking, key=lambda each: each[0])
-            given.setdefault(name, []).append(index)
+        if index in topics:
+            followed = index + 1 < len(sentences) and index + 1 not in topics and sentences[index + 1][0] == part
+            topic = index if followed else None
+            if followed:
+                continue
+        elif topic is not None and sentences[topic][0] != part:
+            topic = None
+        name = _asking(targets, part, "" if index in topics else text)
+        if name is None:
+            continue
+        indexes = given.setdefault(name, [])
+        if topic is not None and topic not in indexes:
+            indexes.append(topic)
+        indexes.append(index)
     return {name: tuple(indexes) for name, indexes in given.items()}
+
+
+def _asking(targets: Mapping[str, tuple[Target, ...]], part: str, text: str) -> str | None:
+    """Return the placeholder that a sentence goes to."""
+    asking = [
+        (not target.words, name)
+        for name, wanted in targets.items()
+        for target in wanted
+        if target.name == part and (not target.words or _holds(text, target.words))
+    ]
+    return min(asking, key=lambda each: each[0])[1] if asking else None
 
 
 def _holds(text: str, words: tuple[str, ...]) -> bool:
