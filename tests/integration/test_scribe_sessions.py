@@ -7,7 +7,9 @@ import pytest
 from osler.access.model import ReleasePolicy, Visibility
 from osler.audit.model import OPERATOR
 from osler.encounters.model import ErasureReason, ErasureScope
+from osler.kernel.errors import DatabaseUnavailableError
 from osler.notes.model import TextStatus
+from osler.release.service import ReleaseService
 from tests.scribe_practice import NOBODYS_ID, NOBODYS_SESSION, Clinician, Town, ok, refused
 from tests.scribe_practice import clinician as clinician
 from tests.scribe_practice import shared_town as shared_town
@@ -174,6 +176,24 @@ async def test_an_edited_note_is_released_as_the_organization_chose(shared_town:
         session_id = await clinician.session()
         await clinician.patch(f"/sessions/{session_id}", {"consult_note": {"result": "Well."}})
         assert len(await shared_town.core.release.of_encounter(clinician.organization.id, session_id)) == shown
+
+
+async def test_fields_and_note_of_one_change_are_taken_together_or_not_at_all(
+    clinician: Clinician, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = await clinician.session()
+    before = await clinician.told(session_id)
+
+    async def fail(*_anything: Any) -> None:
+        raise DatabaseUnavailableError("the database went away")
+
+    monkeypatch.setattr(ReleaseService, "release_note", fail)
+    sent = {"duration": 60, "consult_note": {"result": "Well."}}
+    refused(await clinician.patch(f"/sessions/{session_id}", sent), 503)
+    assert await clinician.told(session_id) == before
+    assert await clinician.traces("encounter.changed") == [] == await clinician.traces("note.edited")
+    monkeypatch.undo()
+    assert ok(await clinician.patch(f"/sessions/{session_id}", sent))["session"]["consult_note"]["result"] == "Well."
 
 
 async def test_a_note_is_generating_until_it_is_written(clinician: Clinician) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from osler.notes.records import NoteRecordService
     from osler.notes.service import NoteService
     from osler.notes.template_library import TemplateService
+    from osler.pipeline.encounter_editing import EncounterEditing
     from osler.pipeline.housekeeping import Housekeeping
-    from osler.pipeline.note_editing import NoteEditing
     from osler.pipeline.ports import Workflow, WorkflowEngine
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
@@ -75,7 +75,7 @@ class Core:
     transcripts: "TranscriptService"
     notes: "NoteRecordService"
     templates: "TemplateService"
-    note_editing: "NoteEditing"
+    editing: "EncounterEditing"
     overviews: "OverviewService"
     release: "ReleaseService"
     jobs: "JobService"
@@ -207,8 +207,8 @@ def _services(
     from osler.notes.records import NoteRecordService
     from osler.notes.template_library import TemplateService
     from osler.pipeline.context_parsing import ContextParsing
+    from osler.pipeline.encounter_editing import EncounterEditing
     from osler.pipeline.housekeeping import Housekeeping
-    from osler.pipeline.note_editing import NoteEditing
     from osler.pipeline.note_writing import NoteWriting
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
@@ -367,6 +367,13 @@ def _services(
         ),
     )
     idempotency = IdempotencyService(database=database, repository=SqlIdempotencyRepository(rows, secret), clock=clock)
+    overviews = OverviewService(
+        database=database,
+        overviews=SqlOverviewRepository(
+            encounters=encounter_rows, recordings=recording_rows, notes=note_rows, documents=document_rows
+        ),
+        organizations=organization_rows,
+    )
     core = Core(
         settings=settings,
         executes=parts.executes,
@@ -397,14 +404,8 @@ def _services(
             audit=audit,
             clock=clock,
         ),
-        note_editing=NoteEditing(database=database, encounters=encounters, notes=notes, release=release),
-        overviews=OverviewService(
-            database=database,
-            overviews=SqlOverviewRepository(
-                encounters=encounter_rows, recordings=recording_rows, notes=note_rows, documents=document_rows
-            ),
-            organizations=organization_rows,
-        ),
+        editing=EncounterEditing(encounters=encounters, notes=notes, release=release, overviews=overviews),
+        overviews=overviews,
         release=release,
         jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),
         housekeeping=Housekeeping(

@@ -6,7 +6,7 @@ from osler.encounters.model import EncounterFilter
 from osler.encounters.service import NO_ENCOUNTER
 from osler.kernel.errors import NotFoundError
 from osler.kernel.pages import Page, Position
-from osler.kernel.transactions import Database
+from osler.kernel.transactions import Database, Transaction
 from osler.notes.model import EncounterOverview
 from osler.notes.ports import OverviewRepository
 
@@ -30,6 +30,10 @@ class OverviewService:
                 if organization.visibility is not Visibility.TENANT:
                     raise NotFoundError(NO_ENCOUNTER)
         return found
+
+    async def within(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterOverview:
+        """Return an encounter as it stands in the caller's transaction, whoever may see it. Raises NotFoundError."""
+        return await self._overviews.get(transaction, organization_id, encounter_id)
 
     async def page(
         self,

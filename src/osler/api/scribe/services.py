@@ -12,7 +12,7 @@ from osler.encounters.service import EncounterService
 from osler.kernel.clock import Clock
 from osler.notes.overview import OverviewService
 from osler.notes.template_library import TemplateService
-from osler.pipeline.note_editing import NoteEditing
+from osler.pipeline.encounter_editing import EncounterEditing
 
 
 class ScribeServices(Protocol):
@@ -37,7 +37,7 @@ class ScribeServices(Protocol):
     def overviews(self) -> OverviewService: ...
 
     @property
-    def note_editing(self) -> NoteEditing: ...
+    def editing(self) -> EncounterEditing: ...
 
     @property
     def context(self) -> ContextDocumentService: ...

@@ -14,6 +14,7 @@ from osler.api.scribe.errors import PROFILE_NOT_FOUND, SESSION_NOT_FOUND, Refusa
 from osler.api.scribe.sent import Day, SentTime, Whole
 from osler.api.scribe.values import OURS, Given
 from osler.encounters.fields import MAX_ITEMS, MAX_LINE, MAX_SECONDS, MAX_TEXT
+from osler.pipeline.encounter_editing import EditedNote
 
 Value = TypeVar("Value")
 
@@ -152,10 +153,10 @@ class SessionUpdate(Given):
             changes["generate_output_without_recording"] = self.generate_output_without_recording
         return changes
 
-    def edited_note(self) -> tuple[str, str | None] | None:
-        """Return text and heading of the note as it was edited; None if nothing was sent of it."""
+    def edited_note(self) -> EditedNote | None:
+        """Return the note as it was edited; None if nothing was sent of it."""
         note = self.consult_note
-        return None if note is None or note.result is None else (note.result, note.heading)
+        return None if note is None or note.result is None else EditedNote(note.result, note.heading)
 
 
 def _patient(sent: SentPatient) -> dict[str, Any]:

@@ -103,22 +103,14 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         organization, unless consent is given again before. A note that is sent back becomes the newest version.
         """
         with named_as(SPELLING, MISSING):
-            await services.encounters.change(
-                who.actor, who.organization_id, session_id, body.changes(), user_id=who.user_id, shown=True
-            )
-        edited = body.edited_note()
-        if edited is not None:
-            text, heading = edited
-            await services.note_editing.edit(
+            overview = await services.editing.change(
                 who.actor,
                 who.organization_id,
                 session_id,
-                text,
-                heading=heading,
-                author_id=who.user_id,
+                body.changes(),
+                note=body.edited_note(),
                 user_id=who.user_id,
             )
-        overview = await _overview(services, who, session_id)
         return JSONResponse(presenters.session_answer(overview))
 
     return router
