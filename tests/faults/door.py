@@ -135,7 +135,7 @@ def arm(killer: Killer) -> None:
         killer.reached("after-store")
         return blob
 
-    SqlDatabase.write = killing_write  # type: ignore[method-assign, assignment]
+    SqlDatabase.write = killing_write  # type: ignore[method-assign]
     SealedBlobVault.store = killing_store  # type: ignore[method-assign]
 
 
