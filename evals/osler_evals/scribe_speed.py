@@ -31,7 +31,7 @@ import httpx
 from osler_evals.served import Served, served
 
 WANTED: Final = 0.6
-CONNECTIONS: Final = 16
+CONNECTIONS: Final = 64
 
 _WRK_SCRIPT: Final = """
 local number = 0

@@ -20,11 +20,11 @@ def create_app(services: Services) -> FastAPI:
     app.router.redirect_slashes = False  # a redirect would repeat the query, signature included
     metrics = Metrics()
     handle_errors(app)
+    scribe = scribe_app(services)
+    app.mount(BASE_PATH, scribe)  # first, as most requests are for it
     app.include_router(health_routes(services))
     app.include_router(metrics_routes(services, metrics))
     app.include_router(media_routes(services))
-    scribe = scribe_app(services)
     app.include_router(openapi_routes(scribe, BASE_PATH))
-    app.mount(BASE_PATH, scribe)
     app.add_middleware(Requests, metrics=metrics, max_upload_bytes=services.max_upload_bytes)
     return app

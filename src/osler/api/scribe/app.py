@@ -28,13 +28,13 @@ Routes = Callable[[ScribeServices, APIRouter], APIRouter]
 """Adds the routes of one chapter to a router."""
 
 CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
-    ("Linked accounts", linked_account_routes),
-    ("Templates", template_routes),
-    ("Patient profiles", profile_routes),
     ("Sessions", session_routes),
     ("Session context", context_routes),
+    ("Patient profiles", profile_routes),
+    ("Templates", template_routes),
+    ("Linked accounts", linked_account_routes),
 )
-"""The chapters of the description, in order, behind the bearer token."""
+"""The chapters of the description behind the bearer token, in the order in which a request is compared with them."""
 
 
 def scribe_app(services: ScribeServices) -> FastAPI:
@@ -42,9 +42,11 @@ def scribe_app(services: ScribeServices) -> FastAPI:
     app = FastAPI(title="Osler scribe API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     app.state.services = services
-    app.include_router(authentication_routes(services, scribe_router("Authentication", protected=False)))
-    for tag, routes in CHAPTERS:
-        app.include_router(routes(services, scribe_router(tag)))
+    chapters = [routes(services, scribe_router(tag)) for tag, routes in CHAPTERS]
+    chapters.append(authentication_routes(services, scribe_router("Authentication", protected=False)))
+    for chapter in chapters:
+        # The routes themselves: a router inside a router has each request matched twice.
+        app.router.routes.extend(chapter.routes)
 
     async def answer(request: Request, error: Exception) -> Response:
         return response_to(error, request)

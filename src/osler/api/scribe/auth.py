@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyHeader
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -17,9 +17,6 @@ from osler.kernel.errors import InvalidFieldError, NotAllowedError
 
 KEY_HEADER: Final = "Heidi-Api-Key"
 
-_BEARER: Final = HTTPBearer(
-    scheme_name="bearerAuth", bearerFormat="JWT", auto_error=False, description="The token of `GET /jwt`."
-)
 _API_KEY: Final = APIKeyHeader(
     name=KEY_HEADER, scheme_name="heidiApiKey", auto_error=False, description="The key of a tenant."
 )
@@ -52,14 +49,14 @@ def origin_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-async def current_user(request: Request, _token: Annotated[object, Depends(_BEARER)]) -> ScribeUser:
+async def current_user(request: Request) -> ScribeUser:
     """Return who asks; the route has found that out before anything else."""
     user: ScribeUser = request.state.user
     return user
 
 
 CurrentUser = Annotated[ScribeUser, Depends(current_user)]
-"""A route's parameter: who asks. It also puts the bearer token into the route's description."""
+"""A route's parameter: who asks."""
 
 
 class Jwt(BaseModel):

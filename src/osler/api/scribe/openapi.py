@@ -48,6 +48,12 @@ def described(app: FastAPI, *, server: str = "/") -> dict[str, Any]:
         separate_input_output_schemas=False,
     )
     document["security"] = [{"bearerAuth": []}]
+    document["components"].setdefault("securitySchemes", {})["bearerAuth"] = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The token of `GET /jwt`.",
+    }
     for _, method, operation in operations(document):
         # FastAPI describes what it would answer to faults itself, which never happens here.
         for status in list(operation["responses"]):
