@@ -330,10 +330,22 @@ async def laboratory(
         audit=audit,
         clock=CLOCK,
     )
+    erasure = ErasureService(
+        database=database,
+        clock=CLOCK,
+        encounters=encounter_rows,
+        eraser=SqlEncounterEraser(database, rows, CLOCK),
+        organizations=organizations,
+        ledger=StoredErasureLedger(LocalObjects(folder / "erasures"), secret),
+        vault=vault,
+        inventory=vault,
+        audit=audit,
+    )
     context = ContextDocumentService(
         database=database,
         documents=SqlContextDocumentRepository(rows, CLOCK),
         encounters=encounters,
+        erasure=erasure,
         vault=vault,
         queue=engine,
         audit=audit,
@@ -352,17 +364,7 @@ async def laboratory(
         encounters=encounters,
         context=context,
         context_parsing=ContextParsing(database=database, documents=context, vault=vault, load_parser=lambda: parser),
-        erasure=ErasureService(
-            database=database,
-            clock=CLOCK,
-            encounters=encounter_rows,
-            eraser=SqlEncounterEraser(database, rows, CLOCK),
-            organizations=organizations,
-            ledger=StoredErasureLedger(LocalObjects(folder / "erasures"), secret),
-            vault=vault,
-            inventory=vault,
-            audit=audit,
-        ),
+        erasure=erasure,
         audio=AudioService(
             database=database,
             recordings=recordings,

@@ -327,3 +327,14 @@ async def test_a_scan_and_a_photo_go_the_same_way(sqlite_url: str, tmp_path: Pat
     assert document.status is READY and document.media_type == "image/png"
     assert "ramipril 5 mg once daily" in (document.text or "")
     await lab.database.dispose()
+
+
+async def test_a_deleted_document_is_in_the_ledger_so_that_no_restore_brings_it_back(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    lab, encounter = await at_work(SqlDatabase(sqlite_url), tmp_path, Parser("text"))
+    document = await add(lab, encounter)
+    before = {path.name for path in (lab.folder / "erasures").rglob("*") if path.is_file()}
+    await lab.context.delete(CLIENT, encounter.organization_id, encounter.id, [document.id])
+    assert len({path.name for path in (lab.folder / "erasures").rglob("*") if path.is_file()} - before) == 1
+    await lab.database.dispose()

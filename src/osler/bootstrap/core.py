@@ -296,6 +296,7 @@ def _services(
         database=database,
         documents=SqlContextDocumentRepository(rows, clock),
         encounters=encounters,
+        erasure=erasure,
         vault=parts.vault,
         queue=parts.engine,
         audit=audit,

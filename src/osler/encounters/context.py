@@ -10,7 +10,8 @@ from typing import Any, Final
 from osler.audit.model import SYSTEM, Actor, AuditEvent, Outcome
 from osler.audit.ports import AuditTrail
 from osler.encounters.document_types import HEAD, DocumentType, type_of
-from osler.encounters.model import ContextDocument, ContextDocumentStatus, ParsedDocument
+from osler.encounters.erasure import ErasureService
+from osler.encounters.model import ContextDocument, ContextDocumentStatus, ErasureScope, ParsedDocument
 from osler.encounters.ports import ContextDocumentRepository
 from osler.encounters.service import EncounterService
 from osler.kernel.blobs import BlobVault, StoredBlob
@@ -65,6 +66,7 @@ class ContextDocumentService:
         database: Database,
         documents: ContextDocumentRepository,
         encounters: EncounterService,
+        erasure: ErasureService,
         vault: BlobVault,
         queue: JobQueue,
         audit: AuditTrail,
@@ -73,6 +75,7 @@ class ContextDocumentService:
         self._database = database
         self._documents = documents
         self._encounters = encounters
+        self._erasure = erasure
         self._vault = vault
         self._queue = queue
         self._audit = audit
@@ -189,20 +192,23 @@ class ContextDocumentService:
         *,
         user_id: str | None = None,
     ) -> None:
-        """Remove documents with their keys at once, and their bytes after the commit.
+        """Delete documents for good: keys and rows at once, bytes after the commit; no restore brings them back.
 
-        All or none: raises NotFoundError if one of ``ids`` is not there, and also for another's encounter.
+        All or none: raises NotFoundError if one of ``ids`` is not there, and also for another's encounter. Raises
+        BlobsUnavailableError, StorageFullError (the erasure ledger could not be written).
         """
         await self._encounters.get(organization_id, encounter_id, user_id=user_id)
         wanted = sorted(set(ids))
+        async with self._database.read() as transaction:
+            found = {
+                each: await self._documents.get(transaction, organization_id, encounter_id, each) for each in wanted
+            }
+        announced = await self._erasure.announce(organization_id, ErasureScope.CONTEXT_DOCUMENT, found)
         async with self._database.write() as transaction:
-            removed = [await self._documents.lock(transaction, organization_id, encounter_id, each) for each in wanted]
-            blob_ids = await self._documents.delete(transaction, organization_id, encounter_id, wanted)
-            for document in removed:
-                await self._trace(transaction, actor, document, "context_document.deleted")
-        # The keys are gone: what cannot be removed now is unreadable, and the sweep of orphans finds it.
-        with suppress(StorageError):
-            await self._vault.delete(blob_ids)
+            for erasure in announced:
+                if await self._erasure.carry_out(transaction, erasure):  # else another request was faster
+                    await self._trace(transaction, actor, found[erasure.subject_id], "context_document.deleted")
+        await self._erasure.finish()
 
     # What the pipeline calls, within its own transactions
 
