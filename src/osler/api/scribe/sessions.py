@@ -97,7 +97,8 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         responses={**documented(404, 409, 410), 200: {"model": SessionAnswer, "description": "As it stands now."}},
     )
     async def update_session(who: CurrentUser, session_id: SessionId, body: SessionUpdate) -> JSONResponse:
-        """Change what is sent and nothing else; null empties a field.
+        """Change what is sent and nothing else; null empties a field, but says nothing of consent,
+        `generate_output_without_recording` and `consult_note`.
 
         Consent from true to false is a withdrawal: audio and unsigned texts are erased after the grace period of the
         organization, unless consent is given again before. A note that is sent back becomes the newest version.
