@@ -38,7 +38,8 @@ def letter(part: str = "file", name: str = "letter.txt", content: bytes = LETTER
 
 def blobs(town: Town) -> int:
     folder = Path(town.core.settings.blobs_place)
-    return sum(1 for path in folder.rglob("*") if path.is_file())
+    # The ledger of what was deleted stands in the same folder, and stays.
+    return sum(1 for path in folder.rglob("*") if path.is_file() and "erasures" not in path.relative_to(folder).parts)
 
 
 async def listed(clinician: Clinician, session_id: str) -> list[dict[str, Any]]:
