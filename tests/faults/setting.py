@@ -32,6 +32,7 @@ class Setting:
 async def set_up(database_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, policy: ReleasePolicy) -> Setting:
     """Make an organization on an empty core; this process gets the same settings as those that it starts."""
     environment = {
+        "OSLER_MODELS": str(Settings().models_path),  # where they are, whatever the data folder
         "OSLER_DATA": str(folder / "osler"),
         "OSLER_DATABASE": database_url,
         "OSLER_SPEECH_MODEL": "tiny.en",
