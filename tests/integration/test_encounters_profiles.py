@@ -134,6 +134,25 @@ async def test_an_encounter_takes_from_its_profile_what_it_was_not_told_itself(l
     assert await lab.actions(organization.id, told.id) == ["encounter.created", "patient_profile.linked"]
 
 
+@pytest.mark.parametrize("how", ["link", "change"])
+async def test_an_encounter_linked_to_another_profile_keeps_nothing_of_the_former_patient(
+    lab: EncountersLab, how: str
+) -> None:
+    organization = await lab.organization()
+    user = await lab.user(organization)
+    former = await lab.profiles.create(
+        DOCTOR, organization.id, user.id, first_name="Jane", last_name="Doe", gender="FEMALE", ehr_patient_id="E1"
+    )
+    right = await lab.profiles.create(DOCTOR, organization.id, user.id, first_name="Jim", demographic_string="92 yo")
+    made = await lab.encounters.create(DOCTOR, organization.id, user.id, patient_profile_id=former.id)
+    if how == "link":
+        linked = await lab.profiles.link(DOCTOR, organization.id, right.id, made.id)
+    else:
+        linked = await lab.encounters.change(DOCTOR, organization.id, made.id, {"patient_profile_id": right.id})
+    assert linked.patient == EncounterPatient(name="Jim", demographic_details="92 yo")
+    assert (linked.patient_profile_id, linked.ehr_patient_id) == (right.id, None)
+
+
 async def test_a_deleted_profile_is_gone_and_its_encounters_keep_their_data_unlinked(lab: EncountersLab) -> None:
     organization = await lab.organization()
     user = await lab.user(organization)

@@ -26,6 +26,7 @@ CODES: Final[dict[type[errors.OslerError], int]] = {
     errors.ConsentRequiredError: 22,
     errors.ErasedError: 23,
     errors.NotAllowedError: 24,
+    errors.UnreadableDocumentError: 25,
     errors.WeightsMissingError: 30,
     errors.WrongDigestError: 31,
     errors.SourceUnavailableError: 32,

@@ -13,7 +13,7 @@ from osler.encounters.erasure import ErasureService
 from osler.encounters.fields import PROFILE_FIELDS, read_fields
 from osler.encounters.model import Encounter, EncounterState, ErasureScope, PatientProfile
 from osler.encounters.ports import EncounterRepository, PatientProfileRepository
-from osler.encounters.service import ERASED, NO_ENCOUNTER, NO_PROFILE, with_patient_of
+from osler.encounters.service import ERASED, NO_ENCOUNTER, NO_PROFILE, with_patient_of, without_former_patient
 from osler.kernel.clock import Clock
 from osler.kernel.errors import ErasedError, NotFoundError
 from osler.kernel.ids import new_id
@@ -197,7 +197,7 @@ class PatientProfileService:
             standing = await self._encounter(transaction, organization_id, encounter_id, user_id)
             if standing.state is EncounterState.ERASED:
                 raise ErasedError(ERASED)
-            linked = with_patient_of(standing, profile)
+            linked = with_patient_of(without_former_patient(standing, profile), profile)
             if linked == standing:
                 return standing
             now = self._clock.now()

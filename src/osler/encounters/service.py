@@ -252,6 +252,8 @@ class EncounterService:
     ) -> Encounter:
         """Return the encounter with ``values``; linked encounters among them are looked up."""
         values = dict(values)
+        if profile is not None:
+            standing = without_former_patient(standing, profile)
         consent_given = values.pop("consent_given", None)
         if consent_given is not None:
             organization = await self._organizations.get(transaction, standing.organization_id)
@@ -274,6 +276,13 @@ class EncounterService:
             if organization.visibility is not Visibility.TENANT:
                 raise NotFoundError(NO_PROFILE, field="patient_profile_id")
         return with_patient_of(changed, profile)
+
+
+def without_former_patient(encounter: Encounter, profile: PatientProfile) -> Encounter:
+    """Forget the patient of another profile that the encounter was linked to: two patients are never mixed in one."""
+    if encounter.patient_profile_id in (None, profile.id):
+        return encounter
+    return replace(encounter, patient=None, ehr_patient_id=None)
 
 
 def with_patient_of(encounter: Encounter, profile: PatientProfile) -> Encounter:

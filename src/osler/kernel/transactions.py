@@ -4,11 +4,10 @@ One request or step is one transaction. Repositories do not commit; no transacti
 network call.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 
 class Transaction(Protocol):
@@ -42,13 +41,15 @@ Step = Callable[[Transaction], Awaitable[None]]
 """Something that is written in a transaction of somebody else."""
 
 # With the task, as a task that is begun inside of the block inherits the variable.
-_joining: Final[ContextVar[tuple[tuple[asyncio.Task[Any] | None, Step], ...]]] = ContextVar("joining", default=())
+_joining: Final[ContextVar[tuple[tuple[object, Step], ...]]] = ContextVar("joining", default=())
 
 
 @contextmanager
 def joining(step: Step) -> Iterator[None]:
     """Have ``step`` awaited last in, and as a part of, every write transaction that this task commits in the block."""
-    token = _joining.set((*_joining.get(), (asyncio.current_task(), step)))
+    from asyncio import current_task  # here: the command line's help loads this module, and no event loop
+
+    token = _joining.set((*_joining.get(), (current_task(), step)))
     try:
         yield
     finally:
@@ -58,4 +59,8 @@ def joining(step: Step) -> Iterator[None]:
 def joined() -> tuple[Step, ...]:
     """Return what is to take part in a write transaction that is about to be committed by this task."""
     joining = _joining.get()
-    return tuple(step for task, step in joining if task is asyncio.current_task()) if joining else ()
+    if not joining:
+        return ()
+    from asyncio import current_task
+
+    return tuple(step for task, step in joining if task is current_task())

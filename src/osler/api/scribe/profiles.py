@@ -30,10 +30,11 @@ SPELLING: Final[Mapping[str, str]] = {"birth_date": "date_of_birth", "encounter_
 
 
 def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
+    """An unknown gender is shown to readers of the YAML as an empty text, and may be sent back so."""
+    return (value.upper() or None) if isinstance(value, str) else value
 
 
-Gender = Annotated[Literal["MALE", "FEMALE", "OTHER"], BeforeValidator(_upper)]
+Gender = Annotated[Literal["MALE", "FEMALE", "OTHER"] | None, BeforeValidator(_upper)]
 
 
 class PatientProfileCreate(Given):
@@ -43,7 +44,7 @@ class PatientProfileCreate(Given):
     last_name: Line | None = None
     birth_date: Day | None = Field(default=None, description="The same as `date_of_birth`.")
     date_of_birth: Day | None = None
-    gender: Gender | None = None
+    gender: Gender = None
     ehr_patient_id: Line | None = None
     provider: Line | None = Field(default=None, description="The EHR that `ehr_patient_id` is of.")
     phone: Line | None = None
