@@ -15,16 +15,17 @@ from typing import Any
 
 import httpx
 
+from osler.config import Settings
+
 START_SECONDS = 60.0
 """A loaded machine is slow; how fast a server starts is measured where it is promised."""
 
 
 def clean_environment(data: Path, **more: str) -> dict[str, str]:
-    """Return an environment with no setting of Osler but the model store of the outside, if it names one."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith("OSLER_") or name == "OSLER_MODELS"
-    }
-    return {**kept, "OSLER_DATA": str(data), **more}
+    """Return an environment with no setting of Osler but the model store of the outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OSLER_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many starts would compile every module anew
+    return {**kept, "OSLER_MODELS": str(Settings().models_path), "OSLER_DATA": str(data), **more}
 
 
 def free_port() -> int:

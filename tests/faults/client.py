@@ -90,6 +90,13 @@ class Client:
     def state(self, encounter: str) -> dict[str, Any]:
         return self._send("GET", f"/encounters/{encounter}")
 
+    def wait_for_work(self) -> None:
+        """Wait until no job is queued or running: what a killed process was at is taken over some seconds later."""
+        deadline = time.monotonic() + PATIENCE
+        while left := self._send("GET", "/work")["left"]:
+            assert time.monotonic() < deadline, f"{left} jobs were not finished in time"
+            time.sleep(0.2)
+
     def _wait_for_note(self, encounter: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:

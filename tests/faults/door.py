@@ -23,6 +23,7 @@ from osler.audit.model import Actor, ActorKind
 from osler.bootstrap import Core, open_core
 from osler.encounters.model import EncounterPatient
 from osler.kernel.errors import ConflictError, NotFoundError, OslerError
+from osler.kernel.jobs import JobState
 from osler.storage.blobs.vault import SealedBlobVault
 from osler.storage.database import SqlDatabase
 
@@ -100,6 +101,11 @@ def routes(core: Core) -> FastAPI:
             "note": written.status.value if written else None,
             "stale": written.stale if written else None,
         }
+
+    @app.get("/{organization}/work")
+    async def work(organization: str) -> dict[str, int]:
+        left = (JobState.QUEUED, JobState.RUNNING)
+        return {"left": sum(n for (_, state), n in (await core.jobs.counts()).items() if state in left)}
 
     return app
 

@@ -48,6 +48,7 @@ async def test_a_visit_is_whole_after_a_kill_at_this_instant(
         watch.start()
         try:
             client.visit(segments, sign=True)
+            client.wait_for_work()
         finally:
             killed = watch.end()
     finally:

@@ -66,9 +66,8 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
     try:
         server.start()
         worker.start()
-        Client(port, setting.organization, setting.user, ledger, 0).visit(
-            segments, sign=policy is ReleasePolicy.SIGN_OFF
-        )
+        first = Client(port, setting.organization, setting.user, ledger, 0)
+        first.visit(segments, sign=signed)
         for thread in threads:
             thread.start()
         for _ in range(KILLS):
@@ -82,6 +81,7 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
             thread.join(PATIENCE)
         assert not faults, f"a client gave up: {faults[0]}"
         assert not any(thread.is_alive() for thread in threads), "a client waits for ever"
+        first.wait_for_work()
     finally:
         over.set()
         server.stop()

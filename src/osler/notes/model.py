@@ -62,11 +62,24 @@ class Temporality(StrEnum):
     HYPOTHETICAL = "hypothetical"
 
 
+class SourceKind(StrEnum):
+    """What a sentence can rest on: the visit's own words, or what else the clinician put beside them."""
+
+    TRANSCRIPT = "transcript"
+    CONTEXT_DOCUMENT = "context_document"
+    CLINICIAN_NOTE = "clinician_note"
+    LINKED_NOTE = "linked_note"
+    LINKED_TRANSCRIPT = "linked_transcript"
+    ADDITION = "addition"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The words that a sentence rests on: ``turns[turn].text[start:end] == quote`` (code points).
 
-    ``audio_start`` and ``audio_end`` are seconds, None where the transcript has no times.
+    Of a source other than the transcript ``turn`` is the index of a paragraph, and ``source_id`` says which one it is
+    (a context document's id, a linked encounter's id, the index of a clinician's note, empty for an addition).
+    ``audio_start`` and ``audio_end`` are seconds, None where there are no times.
     """
 
     turn: int
@@ -75,6 +88,8 @@ class Evidence:
     quote: str
     audio_start: float | None = None
     audio_end: float | None = None
+    source: SourceKind = SourceKind.TRANSCRIPT
+    source_id: str = ""
 
     @classmethod
     def cite(cls, transcript: Transcript, turn: int, start: int, end: int) -> "Evidence":
@@ -94,6 +109,8 @@ class Evidence:
             "quote": self.quote,
             "audio_start": self.audio_start,
             "audio_end": self.audio_end,
+            "source": self.source.value,
+            "source_id": self.source_id,
         }
 
     @classmethod
@@ -106,6 +123,8 @@ class Evidence:
             str(data["quote"]),
             data["audio_start"],
             data["audio_end"],
+            SourceKind(data.get("source", SourceKind.TRANSCRIPT)),
+            str(data.get("source_id", "")),
         )
 
 
