@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
+    from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.service import NoteService
@@ -74,6 +75,7 @@ class Core:
     playback: "PlaybackService"
     transcripts: "TranscriptService"
     notes: "NoteRecordService"
+    sources: "SourceService"
     templates: "TemplateService"
     editing: "EncounterEditing"
     overviews: "OverviewService"
@@ -203,6 +205,7 @@ def _services(
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
+    from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.template_library import TemplateService
@@ -250,6 +253,7 @@ def _services(
     transcript_rows = SqlTranscriptRepository(rows)
     note_rows = SqlNoteRepository(rows)
     document_rows = SqlDocumentRepository(rows)
+    context_rows = SqlContextDocumentRepository(rows, clock)
 
     audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(secret))
     access = AccessService(
@@ -294,7 +298,7 @@ def _services(
     )
     context = ContextDocumentService(
         database=database,
-        documents=SqlContextDocumentRepository(rows, clock),
+        documents=context_rows,
         encounters=encounters,
         erasure=erasure,
         vault=parts.vault,
@@ -324,6 +328,14 @@ def _services(
         queue=parts.engine,
         audit=audit,
         clock=clock,
+    )
+    sources = SourceService(
+        database=database,
+        encounters=encounter_rows,
+        organizations=organization_rows,
+        transcripts=transcript_rows,
+        documents=context_rows,
+        notes=note_rows,
     )
     release = ReleaseService(
         database=database,
@@ -398,6 +410,7 @@ def _services(
         playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),
         transcripts=transcripts,
         notes=notes,
+        sources=sources,
         templates=TemplateService(
             database=database,
             templates=SqlTemplateRepository(),
