@@ -48,6 +48,10 @@ class UnknownNameError(InputError):
     """A template, model or option of that name does not exist; the message lists those that do."""
 
 
+class BrokenReleaseError(InputError):
+    """The release file of a terminology is damaged or not what its system's releases look like; names file and line."""
+
+
 class OutputError(OslerError):
     """The result cannot be written where the caller wants it."""
 
@@ -66,6 +70,10 @@ class WrongDigestError(WeightsError):
 
 class SourceUnavailableError(WeightsError):
     """None of the sources of some weights could deliver them."""
+
+
+class TerminologyMissingError(OslerError):
+    """The codes of a system are not installed; the message says whose they are and which command imports them."""
 
 
 class EngineError(OslerError):
