@@ -2,7 +2,7 @@
 
 import io
 import wave
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,17 @@ from osler.kernel.clock import SystemClock
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.jobs import Job, JobFilter, JobKind, JobState
 from osler.kernel.spans import TimeSpan
+from osler.notes.documents import DocumentRecordService
+from osler.notes.gathering import SourceService
 from osler.notes.model import Evidence, Note, Section, Sentence, VoiceStyle
 from osler.notes.records import NoteRecordService
 from osler.notes.service import NoteService
-from osler.notes.templates import Template
+from osler.notes.template_library import TemplateService
+from osler.notes.templates import Template, load_template
+from osler.notes.writing import WritingTask, WrittenPart
+from osler.pipeline.composing import Composing
 from osler.pipeline.context_parsing import ContextParsing
+from osler.pipeline.document_writing import DocumentWriting
 from osler.pipeline.note_writing import NoteWriting
 from osler.pipeline.precedence import SpeechEngines
 from osler.pipeline.service import JobService
@@ -63,6 +69,7 @@ from osler.storage.repositories.release import SqlReleaseRepository
 from osler.storage.repositories.sealed import SealedRows
 from osler.storage.repositories.secrets import deployment_secret
 from osler.storage.repositories.speech import SqlTranscriptRepository
+from osler.storage.repositories.templates import SqlTemplateRepository
 from osler.storage.sealing.deployment import DerivedChainKey
 from osler.storage.sealing.keys import KeyRing, MasterKey
 from osler.workflows.inline import InlineEngine
@@ -146,6 +153,7 @@ class PlainWriter:
     """Writes a note of one sentence that quotes the first turn. ``during`` is called in each writing."""
 
     record = EngineRecord("plain-writer", "1")
+    languages = ("en",)
 
     def __init__(self) -> None:
         self.calls = 0
@@ -158,6 +166,14 @@ class PlainWriter:
         said = " ".join(turn.text for turn in transcript.turns)
         sentence = Sentence(f"Spoke of {said}", (Evidence.cite(transcript, 0, 0, len(turn.text)),))
         return Note((Section("Subjective", (sentence,)),), template.name, voice_style, self.record)
+
+    def warm(self) -> None:
+        """Nothing is to be loaded."""
+
+    def compose(self, task: WritingTask) -> Iterator[WrittenPart]:
+        """Give back the sentence of ``write`` as the one part of the text."""
+        note = self.write(task.sources.transcript, load_template("full"), task.voice_style)
+        return iter((WrittenPart(f"# Subjective\n{note.sentences[0].text}\n", note.sections[0]),))
 
 
 @dataclass
@@ -179,6 +195,9 @@ class Laboratory:
     release: ReleaseService
     transcription: Transcription
     note_writing: NoteWriting
+    documents: DocumentRecordService
+    document_writing: DocumentWriting
+    templates: TemplateService
     engines: SpeechEngines
     transcriber: ToneTranscriber
     writer: PlainWriter
@@ -195,6 +214,7 @@ class Laboratory:
             workflows(
                 transcription=self.transcription,
                 note_writing=self.note_writing,
+                document_writing=self.document_writing,
                 context_parsing=self.context_parsing,
             ),
             execute=execute,
@@ -307,6 +327,9 @@ async def laboratory(
         audit=audit,
     )
     hearing = TranscriptService(database=database, transcripts=transcripts, recordings=recordings)
+    templates = TemplateService(
+        database=database, templates=SqlTemplateRepository(), organizations=organizations, audit=audit, clock=CLOCK
+    )
     note_records = NoteRecordService(
         database=database,
         notes=notes,
@@ -314,6 +337,19 @@ async def laboratory(
         recordings=recordings,
         transcripts=transcripts,
         hearing=hearing,
+        templates=templates,
+        queue=engine,
+        audit=audit,
+        clock=CLOCK,
+    )
+    document_records = DocumentRecordService(
+        database=database,
+        documents=documents,
+        encounters=encounter_rows,
+        recordings=recordings,
+        transcripts=transcripts,
+        hearing=hearing,
+        templates=templates,
         queue=engine,
         audit=audit,
         clock=CLOCK,
@@ -353,6 +389,20 @@ async def laboratory(
     )
     parser = parser or SubprocessDocumentParser()
     transcriber, writer = ToneTranscriber(), PlainWriter()
+    composing = Composing(
+        database=database,
+        sources=SourceService(
+            database=database,
+            encounters=encounter_rows,
+            organizations=organizations,
+            transcripts=transcripts,
+            documents=SqlContextDocumentRepository(rows, CLOCK),
+            notes=notes,
+        ),
+        templates=templates,
+        notes=notes,
+        load_writer=lambda: notes_by or NoteService(writer),
+    )
     speech = load or (lambda: SpeechService(ToneDetector(), transcriber, encoder or ToneEncoder()))
     engines = SpeechEngines(speech)
     lab = Laboratory(
@@ -397,10 +447,23 @@ async def laboratory(
             notes=notes,
             note_records=note_records,
             release=release,
-            load_writer=lambda: notes_by or NoteService(writer),
+            composing=composing,
             audit=audit,
             clock=CLOCK,
         ),
+        documents=document_records,
+        document_writing=DocumentWriting(
+            database=database,
+            encounters=encounter_rows,
+            transcripts=transcripts,
+            documents=documents,
+            document_records=document_records,
+            release=release,
+            composing=composing,
+            audit=audit,
+            clock=CLOCK,
+        ),
+        templates=templates,
         engines=engines,
         transcriber=transcriber,
         writer=writer,

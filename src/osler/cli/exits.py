@@ -28,6 +28,7 @@ CODES: Final[dict[type[errors.OslerError], int]] = {
     errors.NotAllowedError: 24,
     errors.UnreadableDocumentError: 25,
     errors.BrokenReleaseError: 26,
+    errors.UnsupportedLanguageError: 27,
     errors.WeightsMissingError: 30,
     errors.WrongDigestError: 31,
     errors.SourceUnavailableError: 32,

@@ -36,6 +36,10 @@ class NoClinicalContentError(InputError):
     """The transcript holds nothing that belongs in a clinical note."""
 
 
+class UnsupportedLanguageError(InputError):
+    """Nothing that is configured writes this language; the message names what would."""
+
+
 class UnreadableDocumentError(InputError):
     """A context document cannot be read; ``code`` says why in a word, the message what its sender can do."""
 

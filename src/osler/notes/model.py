@@ -13,12 +13,13 @@ from osler.speech.model import Transcript
 
 
 class VoiceStyle(StrEnum):
-    """How long a note is; never which facts are true."""
+    """How long a note is; never which facts are true. MY_VOICE is as long, and worded, as its reader's own notes."""
 
     BRIEF = "BRIEF"
     GOLDILOCKS = "GOLDILOCKS"
     DETAILED = "DETAILED"
     SUPER_DETAILED = "SUPER_DETAILED"
+    MY_VOICE = "MY_VOICE"
 
 
 class Verdict(StrEnum):
@@ -232,12 +233,29 @@ class ContentType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WrittenText:
-    """What a note or document says. Sealed at rest. ``sections`` is empty for a text that a person wrote or edited."""
+    """What a note or document says. Sealed at rest. ``sections`` is empty for a text that a person wrote or edited.
+
+    ``content_type`` is that of ``text`` itself: what is generated is Markdown, whatever its reader asked for. ``ends``
+    says where each piece of a generated text ends (code points).
+    """
 
     text: str
     content_type: ContentType = ContentType.MARKDOWN
     heading: str = ""
     sections: tuple[Section, ...] = ()
+    ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTexts:
+    """The texts of a request to write something. Sealed with what is written.
+
+    ``template`` is the template itself where the client sent one; ``addition`` is what the clinician adds, facts or
+    instructions.
+    """
+
+    template: str = ""
+    addition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +263,9 @@ class NoteVersion:
     """A stored version of the consult note. ``version`` counts from 1 per encounter; the highest is the current one.
 
     ``author_id`` is the user who edited it, None for the writer. ``transcript_id`` is the transcript version it rests
-    on; ``stale`` says that this is no longer the one in use. ``options`` holds the request's own words (generation
-    method, brain, template id ...), no text. ``failure`` is an error code.
+    on; ``stale`` says that this is no longer the one in use, or that other sources changed since. ``options`` holds the
+    request's own words (generation method, brain, template id ...), no text; its texts are ``texts``. ``pieces`` are
+    the finished ones of a text that is being written. ``failure`` is an error code.
     """
 
     id: str
@@ -267,6 +286,8 @@ class NoteVersion:
     signed_by: str | None = None
     stale: bool = False
     failure: str | None = None
+    texts: RequestTexts = RequestTexts()
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +312,8 @@ class Document:
     signed_by: str | None = None
     stale: bool = False
     failure: str | None = None
+    texts: RequestTexts = RequestTexts()
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What notes need from engines (synchronous CPU work, as in speech) and from storage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from osler.notes.model import (
     VoiceStyle,
 )
 from osler.notes.templates import Template
+from osler.notes.writing import WritingTask, WrittenPart
 from osler.speech.model import Transcript
 
 
@@ -33,13 +34,29 @@ class FindingExtractor(Protocol):
 
 
 class NoteWriter(Protocol):
-    """Writes a note from a transcript."""
+    """Writes notes and documents. Calls from several threads at once give what they give one after the other."""
 
     @property
     def record(self) -> EngineRecord: ...
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """The primary language subtags (ISO 639-1, small letters) that it can write in."""
+        ...
+
+    def warm(self) -> None:
+        """Load what the first call would load."""
+        ...
+
     def write(self, transcript: Transcript, template: Template, voice_style: VoiceStyle) -> Note:
         """Return a note in which every sentence has evidence. Raises NoClinicalContentError."""
+        ...
+
+    def compose(self, task: WritingTask) -> Iterator[WrittenPart]:
+        """Return the parts of a text in their order, each when it is finished; every sentence has evidence.
+
+        The call itself raises NoClinicalContentError if the sources hold nothing that the template asks for.
+        """
         ...
 
 
@@ -76,6 +93,16 @@ class NoteRepository(Protocol):
         self, transaction: Transaction, organization_id: str, encounter_id: str, but_transcript_id: str
     ) -> None:
         """Mark the unsigned notes and documents that rest on another transcript than that one."""
+        ...
+
+    async def mark_all_stale(self, transaction: Transaction, organization_id: str, encounter_id: str) -> None:
+        """Mark the unsigned notes and documents that the writer made."""
+        ...
+
+    async def of_author(
+        self, transaction: Transaction, organization_id: str, user_id: str, limit: int
+    ) -> Sequence[NoteVersion]:
+        """Return the notes that a user edited or signed, newest first, of each encounter the newest such one."""
         ...
 
     async def sign(

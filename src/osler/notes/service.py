@@ -1,12 +1,15 @@
-"""The notes room's service: a transcript in, a grounded note out."""
+"""The notes room's service: what a visit offers in, a grounded note or document out."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from osler.kernel.errors import NoClinicalContentError
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.errors import NoClinicalContentError, UnsupportedLanguageError
 from osler.notes.model import Note, VoiceStyle
 from osler.notes.ports import NoteWriter
 from osler.notes.rendering import to_markdown
 from osler.notes.templates import load_template
+from osler.notes.writing import WritingTask, WrittenPart
 from osler.speech.model import Transcript
 
 
@@ -24,6 +27,28 @@ class NoteService:
         if not any(turn.text.strip() for turn in transcript.turns):
             raise NoClinicalContentError("The transcript is empty, so there is no note to write.")
         return self._writer.write(transcript, chosen, voice_style)
+
+    @property
+    def record(self) -> EngineRecord:
+        """What writes."""
+        return self._writer.record
+
+    def warm(self) -> None:
+        """Load what the first text would have to wait for; a second or two of CPU, once."""
+        self._writer.warm()
+
+    def check_language(self, code: str) -> None:
+        """Raise UnsupportedLanguageError unless the writer writes this language (``en``, ``en-GB``, ``en_US`` ...)."""
+        if code.strip().replace("_", "-").partition("-")[0].lower() not in self._writer.languages:
+            names = ", ".join(self._writer.languages)
+            raise UnsupportedLanguageError(
+                "Writing in this output language needs a language model that is configured for it, and none is; "
+                f"without one Osler writes in: {names}."
+            )
+
+    def compose(self, task: WritingTask) -> Iterator[WrittenPart]:
+        """Return the parts of a text, each when it is finished. The call itself raises NoClinicalContentError."""
+        return self._writer.compose(task)
 
 
 def note_to_json(note: Note) -> dict[str, Any]:

@@ -67,7 +67,8 @@ class WritingTask:
 class WrittenPart:
     """A finished piece of a text: Markdown as it goes out, and the same as a section with evidence.
 
-    All parts' ``text`` one after another is the whole text.
+    All parts' ``text`` one after another is the whole text. The section has the sentences that were written; what the
+    template's author wrote is in ``text`` alone, so a piece of nothing else has a section without sentences.
     """
 
     text: str

@@ -1,0 +1,91 @@
+"""Composes a text by a template of the template language: from all that a visit offers to its finished parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from osler.engines.grounded.layout import arranged, pieces_by_section
+from osler.engines.grounded.phrasing import Line
+from osler.engines.grounded.searching import searched
+from osler.engines.grounded.visit import in_order, length, read_visit, sentences
+from osler.kernel.errors import NoClinicalContentError
+from osler.notes.model import Section, Sentence, VoiceStyle
+from osler.notes.ports import FindingExtractor
+from osler.notes.template_filling import Filled, FilledLine, Topic, fill
+from osler.notes.template_placeholders import distribute, targets_of
+from osler.notes.template_rendering import filled_markdown
+from osler.notes.template_tree import TemplateText
+from osler.notes.templates import part_names
+from osler.notes.writing import WritingTask, WrittenPart
+
+NOTHING: Final = (
+    "Nothing clinical was said in this transcript, so there is no note to write; check that it is the right recording."
+)
+NOT_ASKED_FOR: Final = (
+    "Nothing of this visit is what the template asks for, so there is no text to write; choose another template."
+)
+
+Place = tuple[str, int]
+"""A placeholder's id and the number of its answer."""
+
+
+def composed_parts(task: WritingTask, extractor: FindingExtractor) -> Iterator[WrittenPart]:
+    """Return the parts of the text; raises NoClinicalContentError before the first."""
+    visit = read_visit(task.sources.transcript, extractor)
+    if not visit.lines:
+        raise NoClinicalContentError(NOTHING)
+    style = VoiceStyle.GOLDILOCKS if task.voice_style is VoiceStyle.MY_VOICE else task.voice_style
+    kept = visit.lines[: length(visit.lines, style)]
+    ordered = [
+        line
+        for part in part_names()
+        for line in in_order([line for line in kept if line.part == part], visit.problems, part)
+    ]
+    written = {
+        name: sentences([ordered[index] for index in indexes], visit.reference, style)
+        for name, indexes in answered_by(task.template, ordered).items()
+    }
+    answers, said = _answers(task.template, written, task.sources.facts)
+    filled = fill(task.template, answers)
+    if not said:
+        raise NoClinicalContentError(NOT_ASKED_FOR)
+    return _parts(arranged(filled.lines, task.brain, targets_of(task.template)), said)
+
+
+def answered_by(template: TemplateText, lines: Sequence[Line]) -> dict[str, tuple[int, ...]]:
+    """Return which lines answer which placeholder (by id), by their indexes.
+
+    Placeholders that ask for something by name ("knee pain") are answered first, by the lines that hold all its words.
+    """
+    found = searched(template, lines)
+    taken = {index for indexes in found.values() for index in indexes}
+    left = [index for index in range(len(lines)) if index not in taken]
+    topics = [number for number, index in enumerate(left) if lines[index].is_problem]
+    given = distribute(template, [(lines[index].part, lines[index].text) for index in left], topics)
+    return {**found, **{name: tuple(left[number] for number in numbers) for name, numbers in given.items()}}
+
+
+def _answers(
+    template: TemplateText, written: Mapping[str, Sequence[Sentence]], facts: Mapping[str, str]
+) -> tuple[dict[str, list[str]], dict[Place, Sentence]]:
+    """Return the texts for each placeholder, and which of them are sentences: what is known beforehand is none."""
+    answers: dict[str, list[str]] = {}
+    said: dict[Place, Sentence] = {}
+    for name, targets in targets_of(template).items():
+        texts = [facts[target.name] for target in targets if target.is_field and facts.get(target.name, "").strip()]
+        texts = [" ".join(text.split()) for text in texts]
+        for sentence in written.get(name, ()):
+            said[(name, len(texts))] = sentence
+            texts.append(Topic(sentence.text) if sentence.is_problem else sentence.text)
+        answers[name] = texts
+    return answers, said
+
+
+def _parts(lines: Sequence[FilledLine], said: Mapping[Place, Sentence]) -> Iterator[WrittenPart]:
+    for heading, inside in pieces_by_section(lines):
+        found = [
+            said[(piece.placeholder, piece.answer)]
+            for line in inside
+            for piece in line.pieces
+            if (piece.placeholder, piece.answer) in said
+        ]
+        yield WrittenPart(filled_markdown(Filled(tuple(inside))), Section(heading, tuple(found)))

@@ -1,0 +1,159 @@
+"""What a text that is composed by a template promises, read through the public door."""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from osler.engines.grounded.writer import GroundedNoteWriter
+from osler.kernel.errors import NoClinicalContentError, UnsupportedLanguageError
+from osler.notes.grounding import check
+from osler.notes.model import Sentence, VoiceStyle
+from osler.notes.service import NoteService
+from osler.notes.template_language import parse
+from osler.notes.template_library import built_in_templates
+from osler.notes.writing import Brain, VisitSources, WritingTask, WrittenPart
+from osler.speech.model import CLINICIAN, PATIENT, Transcript, Turn
+
+SAID = """
+D: Good morning, Mr. Hill. What brings you in today?
+P: I've been having these headaches for about three weeks, mostly in the morning.
+D: Where do you feel the pain?
+P: It's on the left side, behind my eye. My right knee hurts when I climb stairs.
+D: Have you had any fever or vomiting?
+P: No.
+D: Are you still taking the lisinopril ten milligrams once a day?
+P: Yeah, I take it every morning.
+D: And any allergies to medications?
+P: I'm allergic to penicillin. I quit smoking five years ago. My mother had a stroke when she was sixty.
+D: Your blood pressure today is one fifty eight over ninety six. Your lungs are clear.
+D: So let's talk about my assessment and plan. For your first problem, your high blood pressure, I'm going to increase \
+your lisinopril to twenty milligrams once a day.
+D: And I'd like to order a lipid panel.
+D: For your headaches, you can take acetaminophen as needed.
+D: I want to see you back in two weeks. If the headaches get worse, go to the emergency room.
+"""
+VISIT = Transcript(
+    tuple(
+        Turn(CLINICIAN if line[0] == "D" else PATIENT, line[3:], 4.0 * number, 4.0 * number + 3)
+        for number, line in enumerate(SAID.strip().splitlines())
+    )
+)
+FACTS = {"patient_name": "Mary *Hill*", "visit_date": "2026-11-22", "organization_name": "Hill Practice"}
+SERVICE = NoteService(GroundedNoteWriter())
+TEMPLATES = {template.name: template for template in built_in_templates()}
+SOAP = TEMPLATES["SOAP note"].text
+
+
+def compose(
+    template: str = SOAP,
+    *,
+    style: VoiceStyle = VoiceStyle.GOLDILOCKS,
+    brain: Brain = Brain.LEFT,
+    transcript: Transcript = VISIT,
+) -> list[WrittenPart]:
+    sources = VisitSources(transcript, "transcript", facts=FACTS)
+    return list(SERVICE.compose(WritingTask(sources, parse(template), "A note", style, brain)))
+
+
+def text_of(parts: list[WrittenPart]) -> str:
+    return "".join(part.text for part in parts)
+
+
+def sentences_of(parts: list[WrittenPart]) -> list[Sentence]:
+    return [sentence for part in parts for sentence in part.section.sentences]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("style", list(VoiceStyle))
+def test_every_sentence_of_every_template_quotes_exactly_and_is_grounded(name: str, style: VoiceStyle) -> None:
+    written = sentences_of(compose(TEMPLATES[name].text, style=style))
+    assert written
+    for sentence in written:
+        assert sentence.evidence
+        for e in sentence.evidence:
+            assert VISIT.turns[e.turn].text[e.start : e.end] == e.quote
+        assert not check(sentence.text, [e.quote for e in sentence.evidence]), sentence.text
+
+
+def test_the_parts_hold_a_section_each_and_make_the_whole_text() -> None:
+    parts = compose()
+    assert [part.section.heading for part in parts] == [
+        "Subjective",
+        "Objective",
+        "Assessment and plan",
+        "Follow-up",
+    ]
+    text = text_of(parts)
+    assert text.startswith("# Subjective\nReason for visit: ") and text.endswith("\n")
+    for part in parts:
+        for sentence in part.section.sentences:
+            assert sentence.text in part.text
+    assert "**High blood pressure.**\n- Increase lisinopril to 20 mg once a day.\n" in text
+    assert "\n- Vital signs: Blood pressure: 158/96.\n" in text
+
+
+def test_a_part_is_given_before_the_next_is_made() -> None:
+    first = next(SERVICE.compose(WritingTask(VisitSources(VISIT), parse(SOAP), "", VoiceStyle.GOLDILOCKS)))
+    assert first.section.heading == "Subjective"
+
+
+def test_instructions_are_never_shown_and_quoted_text_is_copied() -> None:
+    text = text_of(compose('# Plan\n(write it as a poem)\n[plan] (in rhymes)\n\n"Seen and *agreed*."\n'))
+    assert "poem" not in text and "rhymes" not in text
+    assert text.endswith("\nSeen and *agreed*.\n")
+
+
+def test_what_the_author_wrote_is_no_sentence() -> None:
+    parts = compose('Re: [patient name]\n\n# Plan\n- Agreed today: [plan]\n\n# Farewell\n"With kind regards,"\n')
+    assert text_of(parts).startswith("Re: Mary \\*Hill\\*\n\n# Plan\n- Agreed today: ")
+    assert not any("Agreed today" in s.text or "regards" in s.text or "Hill" in s.text for s in sentences_of(parts))
+    assert parts[-1].section.sentences == ()
+
+
+def test_an_empty_section_is_dropped() -> None:
+    assert "Immunisations" not in text_of(compose("# Immunisations\n[immunisations]\n\n# Plan\n[plan]\n"))
+
+
+def test_a_placeholder_of_its_own_words_gets_only_what_holds_all_of_them() -> None:
+    template = "Knee: [right knee pain when climbing stairs]\nKnee: [right knee]\nEye: [eye colour]\n\n# Story\n[hpi]\n"
+    text = text_of(compose(template))
+    assert text.count("knee hurts") == 1
+    assert re.search(r"^Knee: .*right knee hurts", text)
+    assert "Eye:" not in text
+
+
+def test_left_makes_lists_and_right_paragraphs_of_the_same_sentences() -> None:
+    left, right = compose(brain=Brain.LEFT), compose(brain=Brain.RIGHT)
+    assert sorted(s.text for s in sentences_of(left)) == sorted(s.text for s in sentences_of(right))
+    assert re.search(r"^- .*headaches for about 3 weeks", text_of(left), re.MULTILINE)
+    assert re.search(r"^[A-Z].*headaches for about 3 weeks.*\. [A-Z]", text_of(right), re.MULTILINE)
+    assert (
+        "\n**High blood pressure.** Increase lisinopril to 20 mg once a day. Order a lipid panel.\n\n**Headaches.** "
+        in text_of(right)
+    )
+
+
+def test_a_shorter_style_says_part_of_what_a_longer_one_says() -> None:
+    order = (VoiceStyle.BRIEF, VoiceStyle.GOLDILOCKS, VoiceStyle.DETAILED, VoiceStyle.SUPER_DETAILED)
+    rests = [{s.evidence for s in sentences_of(compose(style=style))} for style in order]
+    for shorter, longer in pairwise(rests):
+        assert shorter <= longer
+
+
+def test_nothing_clinical_or_nothing_asked_for_gives_no_text() -> None:
+    with pytest.raises(NoClinicalContentError, match="right recording"):
+        compose(transcript=Transcript((Turn(CLINICIAN, "Nice weather."),)))
+    with pytest.raises(NoClinicalContentError, match="another template"):
+        compose("Patient: [patient name]\n\n# Immunisations\n[immunisations]\n")
+
+
+@pytest.mark.parametrize("code", ["en", "en-GB", "en_US", "EN"])
+def test_english_is_written(code: str) -> None:
+    SERVICE.check_language(code)
+
+
+@pytest.mark.parametrize("code", ["de", "fr-CA", "", "english"])
+def test_another_language_is_refused_and_said_what_it_needs(code: str) -> None:
+    with pytest.raises(UnsupportedLanguageError, match=r"language model .* configured"):
+        SERVICE.check_language(code)
