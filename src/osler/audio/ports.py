@@ -1,6 +1,6 @@
 """What the audio room needs from storage, and sound as engines get it. Blobs are the kernel's port BlobVault."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from osler.audio.model import AudioRecording, Samples, Segment, SegmentStatus
@@ -60,6 +60,18 @@ class RecordingRepository(Protocol):
 
     async def segments(self, transaction: Transaction, organization_id: str, recording_id: str) -> Sequence[Segment]:
         """Return the recording's segments by index."""
+        ...
+
+    async def settled_segments(
+        self, transaction: Transaction, organization_id: str, segment_ids: Sequence[str]
+    ) -> Mapping[str, SegmentStatus]:
+        """Return which of these segments are ready or failed."""
+        ...
+
+    async def ended(
+        self, transaction: Transaction, organization_id: str, recording_ids: Sequence[str]
+    ) -> Sequence[AudioRecording]:
+        """Return which of these recordings are complete, failed or erased."""
         ...
 
     async def set_segment_status(

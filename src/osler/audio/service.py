@@ -124,9 +124,18 @@ class AudioService:
         return recording, segment
 
     async def start_recording(
-        self, actor: Actor, organization_id: str, encounter_id: str, kind: RecordingKind = RecordingKind.LIVE
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        kind: RecordingKind = RecordingKind.LIVE,
+        *,
+        media_type: str | None = None,
     ) -> AudioRecording:
-        """Open a recording that segments are added to. Raises NotFoundError, ConsentRequiredError, ErasedError."""
+        """Open a recording that segments are added to; ``media_type``: of what all of them are, if that is known.
+
+        Raises NotFoundError, ConsentRequiredError, ErasedError.
+        """
         async with self._database.write() as transaction:
             encounter = await self._gate.audio_allowed(transaction, organization_id, encounter_id)
             recording = AudioRecording(
@@ -136,6 +145,7 @@ class AudioService:
                 kind=kind,
                 index=await self._next_index(transaction, encounter),
                 created_at=self._clock.now(),
+                media_type=media_type,
             )
             await self._recordings.add(transaction, recording)
             await self._reopen(transaction, encounter)

@@ -119,3 +119,9 @@ class TranscriptRepository(Protocol):
     ) -> Sequence[SegmentTranscript]:
         """Return the texts of the segments so far, by index."""
         ...
+
+    async def of_segments(
+        self, transaction: Transaction, organization_id: str, segment_ids: Sequence[str]
+    ) -> Sequence[SegmentTranscript]:
+        """Return the texts of these segments, by recording and index; those that there are."""
+        ...

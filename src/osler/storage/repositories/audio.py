@@ -128,6 +128,29 @@ class SqlRecordingRepository:
         )
         return [_to_segment(row) for row in await connection_of(transaction).execute(query)]
 
+    async def settled_segments(
+        self, transaction: Transaction, organization_id: str, segment_ids: Sequence[str]
+    ) -> Mapping[str, SegmentStatus]:
+        """Return which of these segments are ready or failed."""
+        query = select(segments.c.id, segments.c.status).where(
+            segments.c.organization_id == organization_id,
+            segments.c.id.in_(segment_ids),
+            segments.c.status != SegmentStatus.PENDING.value,
+        )
+        return {row.id: SegmentStatus(row.status) for row in await connection_of(transaction).execute(query)}
+
+    async def ended(
+        self, transaction: Transaction, organization_id: str, recording_ids: Sequence[str]
+    ) -> Sequence[AudioRecording]:
+        """Return which of these recordings are complete, failed or erased."""
+        going_on = (RecordingState.OPEN.value, RecordingState.FINISHED.value)
+        query = select(recordings).where(
+            recordings.c.organization_id == organization_id,
+            recordings.c.id.in_(recording_ids),
+            recordings.c.state.not_in(going_on),
+        )
+        return [_to_recording(row) for row in await connection_of(transaction).execute(query)]
+
     async def set_segment_status(
         self,
         transaction: Transaction,

@@ -128,6 +128,21 @@ class SqlTranscriptRepository:
         found = [self._segment(row) for row in await connection_of(transaction).execute(query)]
         return [heard for heard in found if heard is not None]
 
+    async def of_segments(
+        self, transaction: Transaction, organization_id: str, segment_ids: Sequence[str]
+    ) -> Sequence[SegmentTranscript]:
+        """Return the texts of these segments, by recording and index; those that there are."""
+        query = (
+            with_key(segment_transcripts)
+            .where(
+                segment_transcripts.c.organization_id == organization_id,
+                segment_transcripts.c.segment_id.in_(segment_ids),
+            )
+            .order_by(segment_transcripts.c.recording_id, segment_transcripts.c.index)
+        )
+        found = [self._segment(row) for row in await connection_of(transaction).execute(query)]
+        return [heard for heard in found if heard is not None]
+
     async def _highest(self, transaction: Transaction, query: Select[Any]) -> TranscriptVersion | None:
         query = query.order_by(transcripts.c.version.desc()).limit(1)
         row = (await connection_of(transaction).execute(query)).one_or_none()
