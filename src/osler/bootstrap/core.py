@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from osler.bootstrap.engines import document_parser, missing_weights, note_service, speech_service
 from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
+from osler.bootstrap.work import EngineKind, with_concurrency, workflow_engine
 
 if TYPE_CHECKING:
     from osler.access.idempotency import IdempotencyService
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from osler.access.tokens import BearerTokens
     from osler.audio.playback import PlaybackService
     from osler.audio.service import AudioService
+    from osler.audio.streaming import AudioStreams
     from osler.audit.service import AuditService
     from osler.config import Settings
     from osler.encounters.context import ContextDocumentService
@@ -23,17 +25,20 @@ if TYPE_CHECKING:
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
+    from osler.notes.documents import DocumentRecordService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.service import NoteService
     from osler.notes.template_library import TemplateService
+    from osler.pipeline.composing import Composing
     from osler.pipeline.encounter_editing import EncounterEditing
     from osler.pipeline.housekeeping import Housekeeping
     from osler.pipeline.ports import Workflow, WorkflowEngine
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
     from osler.release.service import ReleaseService
+    from osler.speech.live import LiveTexts
     from osler.speech.records import TranscriptService
     from osler.speech.service import SpeechService
     from osler.storage.blobs.objects import ObjectStore
@@ -43,9 +48,6 @@ if TYPE_CHECKING:
     from osler.storage.repositories.jobs import SqlJobRepository
     from osler.storage.sealing.deployment import DeploymentSecret
     from osler.storage.sealing.keys import KeyRing
-
-EngineKind = Literal["dbos", "inline", "closed"]
-"""``dbos`` for real life, ``inline`` for tests, ``closed`` for commands that make no jobs, which start faster by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,14 @@ class Core:
     context: "ContextDocumentService"
     erasure: "ErasureService"
     audio: "AudioService"
+    streams: "AudioStreams"
     playback: "PlaybackService"
     transcripts: "TranscriptService"
+    live_texts: "LiveTexts"
     notes: "NoteRecordService"
+    documents: "DocumentRecordService"
     sources: "SourceService"
+    composing: "Composing"
     templates: "TemplateService"
     editing: "EncounterEditing"
     overviews: "OverviewService"
@@ -184,7 +190,7 @@ async def _parts(settings: "Settings", database: "SqlDatabase", clock: "Clock", 
         ),
         ledger=StoredErasureLedger(ledger_store(settings), secret),
         jobs=jobs,
-        engine=_workflow_engine(settings, database, jobs, clock, engine),
+        engine=workflow_engine(settings, database, jobs, clock, engine),
     )
 
 
@@ -200,16 +206,20 @@ def _services(
     from osler.access.tokens import BearerTokens
     from osler.audio.playback import PlaybackService
     from osler.audio.service import AudioService
+    from osler.audio.streaming import AudioStreams
     from osler.audit.service import AuditService
     from osler.encounters.context import ContextDocumentService
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
+    from osler.notes.documents import DocumentRecordService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.template_library import TemplateService
+    from osler.pipeline.composing import Composing
     from osler.pipeline.context_parsing import ContextParsing
+    from osler.pipeline.document_writing import DocumentWriting
     from osler.pipeline.encounter_editing import EncounterEditing
     from osler.pipeline.housekeeping import Housekeeping
     from osler.pipeline.note_writing import NoteWriting
@@ -218,6 +228,7 @@ def _services(
     from osler.pipeline.transcription import Transcription
     from osler.pipeline.workflows import workflows
     from osler.release.service import ReleaseService
+    from osler.speech.live import LiveTexts
     from osler.speech.records import TranscriptService
     from osler.storage.repositories.access import (
         SqlApiKeyRepository,
@@ -318,6 +329,13 @@ def _services(
         max_bytes=settings.max_upload_mb * 1_000_000,
     )
     transcripts = TranscriptService(database=database, transcripts=transcript_rows, recordings=recording_rows)
+    templates = TemplateService(
+        database=database,
+        templates=SqlTemplateRepository(),
+        organizations=organization_rows,
+        audit=audit,
+        clock=clock,
+    )
     notes = NoteRecordService(
         database=database,
         notes=note_rows,
@@ -325,6 +343,19 @@ def _services(
         recordings=recording_rows,
         transcripts=transcript_rows,
         hearing=transcripts,
+        templates=templates,
+        queue=parts.engine,
+        audit=audit,
+        clock=clock,
+    )
+    documents = DocumentRecordService(
+        database=database,
+        documents=document_rows,
+        encounters=encounter_rows,
+        recordings=recording_rows,
+        transcripts=transcript_rows,
+        hearing=transcripts,
+        templates=templates,
         queue=parts.engine,
         audit=audit,
         clock=clock,
@@ -349,6 +380,9 @@ def _services(
         audit=audit,
         clock=clock,
     )
+    composing = Composing(
+        database=database, sources=sources, templates=templates, notes=note_rows, load_writer=load_notes
+    )
     speech_engines = SpeechEngines(load_speech)
     jobs = workflows(
         transcription=Transcription(
@@ -371,7 +405,18 @@ def _services(
             notes=note_rows,
             note_records=notes,
             release=release,
-            load_writer=load_notes,
+            composing=composing,
+            audit=audit,
+            clock=clock,
+        ),
+        document_writing=DocumentWriting(
+            database=database,
+            encounters=encounter_rows,
+            transcripts=transcript_rows,
+            documents=document_rows,
+            document_records=documents,
+            release=release,
+            composing=composing,
             audit=audit,
             clock=clock,
         ),
@@ -407,17 +452,15 @@ def _services(
         context=context,
         erasure=erasure,
         audio=audio,
+        streams=AudioStreams(audio=audio, most_bytes=settings.max_upload_mb * 1_000_000),
         playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),
         transcripts=transcripts,
+        live_texts=LiveTexts(database=database, recordings=recording_rows, transcripts=transcript_rows),
         notes=notes,
         sources=sources,
-        templates=TemplateService(
-            database=database,
-            templates=SqlTemplateRepository(),
-            organizations=organization_rows,
-            audit=audit,
-            clock=clock,
-        ),
+        documents=documents,
+        composing=composing,
+        templates=templates,
         editing=EncounterEditing(encounters=encounters, notes=notes, release=release, overviews=overviews),
         overviews=overviews,
         release=release,
@@ -429,40 +472,4 @@ def _services(
             clock=clock,
         ),
     )
-    return core, _with_concurrency(settings, jobs), speech_engines
-
-
-def _with_concurrency(settings: "Settings", jobs: "tuple[Workflow, ...]") -> "tuple[Workflow, ...]":
-    from osler.kernel.jobs import JobKind
-
-    return tuple(
-        replace(workflow, concurrency=settings.note_workers) if workflow.kind is JobKind.WRITE_NOTE else workflow
-        for workflow in jobs
-    )
-
-
-def _workflow_engine(
-    settings: "Settings", database: "SqlDatabase", jobs: "SqlJobRepository", clock: "Clock", kind: EngineKind
-) -> "WorkflowEngine":
-    from osler.storage.database_url import SqliteLocation
-    from osler.storage.repositories.jobs import SqlExecutorRepository
-
-    if kind == "closed":
-        from osler.workflows.closed import ClosedEngine
-
-        return ClosedEngine()
-    if kind == "inline":
-        from osler.workflows.inline import InlineEngine
-
-        return InlineEngine(database, jobs, clock)
-    from osler.workflows.dbos_engine import DbosEngine
-
-    location = database.location
-    return DbosEngine(
-        database,
-        jobs,
-        SqlExecutorRepository(clock),
-        clock,
-        system_database_url=f"sqlite:///{location.path}" if isinstance(location, SqliteLocation) else location.dsn,
-        executor_id=settings.executor_id,
-    )
+    return core, with_concurrency(settings, jobs), speech_engines

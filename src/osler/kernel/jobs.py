@@ -16,6 +16,7 @@ class JobKind(StrEnum):
     TRANSCRIBE_RECORDING = "transcribe_recording"
     PARSE_CONTEXT = "parse_context"
     WRITE_NOTE = "write_note"
+    WRITE_DOCUMENT = "write_document"
 
 
 class JobState(StrEnum):

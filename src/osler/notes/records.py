@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
 from osler.audio.model import RecordingState
@@ -12,15 +13,24 @@ from osler.audit.ports import AuditTrail
 from osler.encounters.model import Encounter, EncounterState
 from osler.encounters.ports import EncounterRepository
 from osler.kernel.clock import Clock
-from osler.kernel.errors import ConflictError, ErasedError, NoSpeechError
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.errors import ConflictError, ErasedError, NoSpeechError, NotFoundError, UnknownNameError
 from osler.kernel.ids import new_id
 from osler.kernel.jobs import Job, JobKind, JobQueue
 from osler.kernel.transactions import Database, Transaction
-from osler.notes.model import ContentType, Note, NoteVersion, TextStatus, VoiceStyle, WrittenText
+from osler.notes.html import asked_for_html, shown
+from osler.notes.model import (
+    ContentType,
+    NoteVersion,
+    RequestTexts,
+    TextStatus,
+    VoiceStyle,
+    WrittenText,
+)
 from osler.notes.ports import NoteRepository
-from osler.notes.rendering import to_markdown
-from osler.notes.templates import load_template
-from osler.speech.model import TranscriptVersion
+from osler.notes.template_library import TemplateService, built_in_templates
+from osler.notes.template_model import StoredTemplate
+from osler.notes.writing import WrittenPart
 from osler.speech.ports import TranscriptRepository
 from osler.speech.records import TranscriptService
 
@@ -29,6 +39,17 @@ WITHOUT_WORDS: Final = frozenset({"NoSpeechError", "EmptyAudioError"})
 
 BY_HAND: Final = "by hand"
 """Template of a note that a person wrote where there was none before."""
+
+THIRD_PARTY: Final = "third party"
+"""Template of a text that was written by a template which the client sent with the request."""
+
+FORMER_NAMES: Final = {
+    "full": "9a2984b116e062444e92d053",
+    "soap": "17cf925978450961a853cd40",
+    "progress": "17fa7cd934deab529731c2f5",
+    "problem-based": "7c8e091745f4f86341706f88",
+}
+"""The templates of the library that stand for names of before there was one."""
 
 ERASED: Final = "erased"
 """Failure code that an erasure leaves: the key is destroyed, and nothing can be written there any more."""
@@ -46,6 +67,7 @@ class NoteRecordService:
         recordings: RecordingRepository,
         transcripts: TranscriptRepository,
         hearing: TranscriptService,
+        templates: TemplateService,
         queue: JobQueue,
         audit: AuditTrail,
         clock: Clock,
@@ -56,6 +78,7 @@ class NoteRecordService:
         self._recordings = recordings
         self._transcripts = transcripts
         self._hearing = hearing
+        self._templates = templates
         self._queue = queue
         self._audit = audit
         self._clock = clock
@@ -66,24 +89,31 @@ class NoteRecordService:
         organization_id: str,
         encounter_id: str,
         *,
-        template: str = "full",
+        template: str | None = None,
         voice_style: VoiceStyle = VoiceStyle.GOLDILOCKS,
         options: Mapping[str, str] | None = None,
+        texts: RequestTexts | None = None,
+        join: bool = False,
     ) -> NoteVersion:
         """Have a new version of the note written: at once if the transcript is final, else as soon as it is.
 
-        ``options`` are the request's own words (no text), kept with the note. Former versions stay.
+        ``template`` is the id of one of the library or of the organization; without one, or a template among the
+        ``texts``, it is the library's first. ``options`` are the request's own words (no text), kept with the note;
+        ``texts`` are sealed with it. Former versions stay. With ``join`` a current version that was asked for in the
+        same words and is still to be written is returned instead of another one.
+
         Raises NotFoundError, ErasedError, UnknownNameError (template), NoSpeechError (nothing was said in any
         recording), ConflictError (no recording, and none is to be done without; or none could be transcribed).
         """
-        load_template(template)
+        texts = texts or RequestTexts()
+        named = THIRD_PARTY if texts.template else await template_id(self._templates, organization_id, template)
         async with self._database.write() as transaction:
             encounter = await self._encounters.lock(transaction, organization_id, encounter_id)
             if encounter.state is EncounterState.ERASED:
                 raise ErasedError("This encounter was erased for good.")
             waits = await self._hearing.awaits_transcript(transaction, organization_id, encounter_id)
             if not waits:
-                await self._check_source(transaction, encounter)
+                await check_source(transaction, encounter, self._recordings, self._transcripts)
             former = await self._notes.current(transaction, organization_id, encounter_id)
             note = NoteVersion(
                 id=new_id(),
@@ -92,10 +122,13 @@ class NoteRecordService:
                 version=former.version + 1 if former else 1,
                 created_at=self._clock.now(),
                 status=TextStatus.GENERATING,
-                template=template,
+                template=named,
                 voice_style=voice_style.value,
                 options=dict(options or {}),
+                texts=texts,
             )
+            if join and former is not None and _is_same_request(former, note):
+                return former
             await self._notes.add(transaction, note)
             if encounter.state is EncounterState.COMPLETED:
                 opened = replace(encounter, state=EncounterState.OPEN, updated_at=self._clock.now())
@@ -124,7 +157,7 @@ class NoteRecordService:
         standing = former.content if former is not None else None
         if heading is None:
             heading = standing.heading if standing is not None else ""
-        if standing is not None and (standing.text, standing.heading) == (text, heading):
+        if former is not None and standing is not None and (shown(former), standing.heading) == (text, heading):
             return None
         now = self._clock.now()
         note = NoteVersion(
@@ -139,7 +172,7 @@ class NoteRecordService:
             content=WrittenText(
                 text=text,
                 heading=heading,
-                content_type=standing.content_type if standing is not None else ContentType.MARKDOWN,
+                content_type=ContentType.HTML if asked_for_html(former) else ContentType.MARKDOWN,
             ),
             author_id=author_id,
             transcript_id=former.transcript_id if former else None,
@@ -191,28 +224,37 @@ class NoteRecordService:
         """Show a failed note that an operator has written again as being written."""
         await self._notes.save(transaction, replace(note, status=TextStatus.GENERATING, failure=None))
 
+    async def keep_pieces(self, transaction: Transaction, note: NoteVersion, pieces: tuple[str, ...]) -> None:
+        """Store the finished pieces of a note that is being written, for whoever reads along."""
+        await self._notes.save(transaction, replace(note, pieces=pieces))
+
     async def complete(
         self,
         transaction: Transaction,
         note: NoteVersion,
-        written: Note,
-        transcript: TranscriptVersion | None,
+        parts: Sequence[WrittenPart],
+        engine: EngineRecord,
         *,
+        heading: str,
+        transcript_id: str | None,
         stale: bool,
+        options: Mapping[str, str] | None = None,
     ) -> NoteVersion:
-        """Store what the writer wrote from ``transcript``; ``stale``: another one is in use by now."""
-        text = WrittenText(
-            text=to_markdown(written), heading=load_template(note.template).title, sections=written.sections
-        )
+        """Store what the writer wrote from that transcript; ``stale``: another one is in use by now.
+
+        ``options`` are added to those of the request.
+        """
         note = replace(
             note,
             status=TextStatus.CREATED,
-            content=text,
-            engine=written.engine,
-            transcript_id=transcript.id if transcript else None,
+            content=text_of(parts, heading),
+            engine=engine,
+            transcript_id=transcript_id,
             completed_at=self._clock.now(),
             stale=stale,
             failure=None,
+            pieces=(),
+            options={**note.options, **(options or {})},
         )
         await self._notes.save(transaction, note)
         return note
@@ -225,7 +267,7 @@ class NoteRecordService:
     async def _save_failure(
         self, transaction: Transaction, note: NoteVersion, transcript_id: str | None, failure: str
     ) -> None:
-        failed = replace(note, status=TextStatus.FAILED, failure=failure, transcript_id=transcript_id)
+        failed = replace(note, status=TextStatus.FAILED, failure=failure, transcript_id=transcript_id, pieces=())
         await self._notes.save(transaction, failed)
 
     async def _begin(self, transaction: Transaction, note: NoteVersion) -> bool:
@@ -241,22 +283,59 @@ class NoteRecordService:
             ),
         )
 
-    async def _check_source(self, transaction: Transaction, encounter: Encounter) -> None:
-        """Make sure that there is something to write from, as no transcript is on its way."""
-        if encounter.generate_output_without_recording:
-            return
-        if await self._transcripts.current(transaction, encounter.organization_id, encounter.id) is not None:
-            return
-        recordings = await self._recordings.of_encounter(transaction, encounter.organization_id, encounter.id)
-        if not recordings:
-            raise ConflictError(
-                "There is no recording to write a note from; upload one, or ask for a note without a recording."
-            )
-        if any(recording.state is RecordingState.ERASED for recording in recordings):
-            raise ErasedError("What was said in this encounter was erased for good.")
-        if all(recording.failure in WITHOUT_WORDS for recording in recordings):
-            raise NoSpeechError("No speech was heard in this encounter's recordings, so there is no note to write.")
-        raise ConflictError("The recording could not be transcribed; the operator can retry it (osler jobs retry).")
+
+async def check_source(
+    transaction: Transaction,
+    encounter: Encounter,
+    recordings: RecordingRepository,
+    transcripts: TranscriptRepository,
+) -> None:
+    """Make sure that there is something to write from, as no transcript is on its way.
+
+    Raises ConflictError, ErasedError, NoSpeechError.
+    """
+    if encounter.generate_output_without_recording:
+        return
+    if await transcripts.current(transaction, encounter.organization_id, encounter.id) is not None:
+        return
+    found = await recordings.of_encounter(transaction, encounter.organization_id, encounter.id)
+    if not found:
+        raise ConflictError(
+            "There is no recording to write a note from; upload one, or ask for a note without a recording."
+        )
+    if any(recording.state is RecordingState.ERASED for recording in found):
+        raise ErasedError("What was said in this encounter was erased for good.")
+    if all(recording.failure in WITHOUT_WORDS for recording in found):
+        raise NoSpeechError("No speech was heard in this encounter's recordings, so there is no note to write.")
+    raise ConflictError("The recording could not be transcribed; the operator can retry it (osler jobs retry).")
+
+
+async def template_id(templates: TemplateService, organization_id: str, name: str | None) -> str:
+    """Return the id of a template to write by; for None that of the library's first. Raises UnknownNameError."""
+    if name is None:
+        return default_template().id
+    try:
+        return (await templates.get(organization_id, FORMER_NAMES.get(name, name))).id
+    except NotFoundError:
+        raise UnknownNameError("There is no such template; osler template list shows those that there are.") from None
+
+
+def default_template() -> StoredTemplate:
+    """Return the template of notes for which nobody named one."""
+    return built_in_templates()[0]
+
+
+def text_of(parts: Sequence[WrittenPart], heading: str) -> WrittenText:
+    """Return what was written in parts as one text."""
+    ends = tuple(accumulate(len(part.text) for part in parts))
+    sections = tuple(part.section for part in parts)
+    return WrittenText(text="".join(part.text for part in parts), heading=heading, sections=sections, ends=ends)
+
+
+def _is_same_request(former: NoteVersion, asked: NoteVersion) -> bool:
+    return former.status is TextStatus.GENERATING and all(
+        getattr(former, name) == getattr(asked, name) for name in ("template", "voice_style", "options", "texts")
+    )
 
 
 def _for_want_of_transcript(note: NoteVersion) -> bool:

@@ -1,7 +1,4 @@
-"""The arrow from transcript to note."""
-
-import asyncio
-from collections.abc import Callable
+"""The arrow from what a visit offers to its note."""
 
 from osler.audit.model import SYSTEM, AuditEvent, Outcome
 from osler.audit.ports import AuditTrail
@@ -10,12 +7,11 @@ from osler.encounters.ports import EncounterRepository
 from osler.kernel.clock import Clock
 from osler.kernel.jobs import Job
 from osler.kernel.transactions import Database, Transaction
-from osler.notes.model import Note, NoteVersion, TextStatus, VoiceStyle
+from osler.notes.model import NoteVersion, TextStatus
 from osler.notes.ports import NoteRepository
 from osler.notes.records import ERASED, NoteRecordService
-from osler.notes.service import NoteService
+from osler.pipeline.composing import Composing, voice_options
 from osler.release.service import ReleaseService
-from osler.speech.model import Transcript, TranscriptVersion
 from osler.speech.ports import TranscriptRepository
 
 
@@ -31,41 +27,59 @@ class NoteWriting:
         notes: NoteRepository,
         note_records: NoteRecordService,
         release: ReleaseService,
-        load_writer: Callable[[], NoteService],
+        composing: Composing,
         audit: AuditTrail,
         clock: Clock,
     ) -> None:
-        """``load_writer`` returns the note service, the same each time; it is called in a thread and may take long."""
         self._database = database
         self._encounters = encounters
         self._transcripts = transcripts
         self._notes = notes
         self._note_records = note_records
         self._release = release
-        self._load_writer = load_writer
+        self._composing = composing
         self._audit = audit
         self._clock = clock
 
     async def write_note(self, job: Job) -> None:
-        """Write a note from the transcript in use. Raises NoClinicalContentError and what the writer raises."""
+        """Write a note from the sources in use. Raises NoClinicalContentError and what the writer raises."""
         async with self._database.write() as transaction:
             note = await self._task(transaction, job)
             if note is None:
                 return
-            transcript = await self._transcripts.current(transaction, job.organization_id, note.encounter_id)
             if note.status is TextStatus.FAILED:  # an operator has it done again
                 await self._note_records.resume(transaction, note)
-        written = await asyncio.to_thread(self._write, transcript, note)
+        task = await self._composing.task(note)
+
+        async def keep(pieces: tuple[str, ...]) -> bool:
+            async with self._database.write() as transaction:
+                standing = await self._task(transaction, job)
+                if standing is not None:
+                    await self._note_records.keep_pieces(transaction, standing, pieces)
+            return standing is not None
+
+        written = await self._composing.write(task, keep)
+        if written is None:
+            return
         async with self._database.write() as transaction:
             note = await self._task(transaction, job)
             if note is None:
                 return
             latest = await self._transcripts.current(transaction, job.organization_id, note.encounter_id)
-            if transcript is not None and latest is None:  # what the note rests on was erased meanwhile
+            read = task.sources.transcript_id
+            if read is not None and latest is None:  # what the note rests on was erased meanwhile
                 await self._note_records.fail(transaction, note, ERASED)
                 return
-            stale = latest is not None and (transcript is None or latest.id != transcript.id)
-            note = await self._note_records.complete(transaction, note, written, transcript, stale=stale)
+            note = await self._note_records.complete(
+                transaction,
+                note,
+                written.parts,
+                written.engine,
+                heading=task.title,
+                transcript_id=read,
+                stale=latest is not None and latest.id != read,
+                options=voice_options(note, task),
+            )
             await self._settle(transaction, note)
             await self._release.release_note(transaction, note)
             await self._trace(transaction, note, Outcome.DONE, {})
@@ -88,10 +102,6 @@ class NoteWriting:
         # A failure is final for the attempt that failed; a retry by an operator is another attempt.
         wanted = {TextStatus.GENERATING} if job.attempt == 1 else {TextStatus.GENERATING, TextStatus.FAILED}
         return note if note.status in wanted else None
-
-    def _write(self, transcript: TranscriptVersion | None, note: NoteVersion) -> Note:
-        words = transcript.transcript if transcript else Transcript(turns=())
-        return self._load_writer().write(words, template=note.template, voice_style=VoiceStyle(note.voice_style))
 
     async def _settle(self, transaction: Transaction, note: NoteVersion) -> None:
         encounter = await self._encounters.lock(transaction, note.organization_id, note.encounter_id)

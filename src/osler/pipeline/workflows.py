@@ -2,6 +2,7 @@
 
 from osler.kernel.jobs import JobKind
 from osler.pipeline.context_parsing import ContextParsing
+from osler.pipeline.document_writing import DocumentWriting
 from osler.pipeline.note_writing import NoteWriting
 from osler.pipeline.ports import Step, Workflow
 from osler.pipeline.transcription import Transcription
@@ -11,6 +12,7 @@ def workflows(
     *,
     transcription: Transcription,
     note_writing: NoteWriting,
+    document_writing: DocumentWriting,
     context_parsing: ContextParsing,
 ) -> tuple[Workflow, ...]:
     """Return a workflow for each kind of job.
@@ -31,4 +33,9 @@ def workflows(
         ),
         Workflow(JobKind.PARSE_CONTEXT, (Step("parse context", context_parsing.parse),), context_parsing.failed),
         Workflow(JobKind.WRITE_NOTE, (Step("write note", note_writing.write_note),), note_writing.failed),
+        Workflow(
+            JobKind.WRITE_DOCUMENT,
+            (Step("write document", document_writing.write_document),),
+            document_writing.failed,
+        ),
     )

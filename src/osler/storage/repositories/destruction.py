@@ -143,7 +143,7 @@ class Destruction:
         """End the work that was still to be done with what is gone."""
         kinds = [JobKind.TRANSCRIBE_SEGMENT.value, JobKind.TRANSCRIBE_RECORDING.value]
         if self._erasure.scope is not ErasureScope.AUDIO:
-            kinds.append(JobKind.WRITE_NOTE.value)
+            kinds += [JobKind.WRITE_NOTE.value, JobKind.WRITE_DOCUMENT.value]
         await self._connection.execute(
             update(jobs)
             .where(

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, exists, insert, select, update
+from sqlalchemy import Row, Select, exists, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from osler.kernel.engine_record import EngineRecord
@@ -15,6 +15,7 @@ from osler.notes.model import (
     Document,
     FormAnswers,
     NoteVersion,
+    RequestTexts,
     Section,
     TextStatus,
     WrittenText,
@@ -22,6 +23,9 @@ from osler.notes.model import (
 from osler.storage.database import connection_of
 from osler.storage.repositories.sealed import SealedRows, with_key
 from osler.storage.tables.notes import documents, form_answers, notes
+
+VERSIONS_LOOKED_AT: Final = 4
+"""Versions of one encounter's note that are reckoned with, where notes of many encounters are wanted."""
 
 
 class SqlNoteRepository:
@@ -32,7 +36,7 @@ class SqlNoteRepository:
 
     async def add(self, transaction: Transaction, note: NoteVersion) -> None:
         """Raises ConflictError if the encounter has that version already."""
-        sealed = await self._rows.add(transaction, note.organization_id, notes, note.id, _dump(note.content))
+        sealed = await self._rows.add(transaction, note.organization_id, notes, note.id, _note_content(note))
         values = {
             "id": note.id,
             "organization_id": note.organization_id,
@@ -64,7 +68,7 @@ class SqlNoteRepository:
 
     async def save(self, transaction: Transaction, note: NoteVersion) -> None:
         """Write what may change of a note. Raises ErasedError for a text whose key was destroyed."""
-        sealed = await self._rows.reseal(transaction, note.organization_id, notes, note.id, _dump(note.content))
+        sealed = await self._rows.reseal(transaction, note.organization_id, notes, note.id, _note_content(note))
         if sealed is None and note.content is not None:
             raise ErasedError("This note was erased for good.")
         await connection_of(transaction).execute(
@@ -113,6 +117,41 @@ class SqlNoteRepository:
                 .values(stale=True)
             )
 
+    async def mark_all_stale(self, transaction: Transaction, organization_id: str, encounter_id: str) -> None:
+        """Mark the unsigned notes and documents that the writer made."""
+        for table, by_writer in ((notes, notes.c.author_id.is_(None)), (documents, true())):
+            await connection_of(transaction).execute(
+                update(table)
+                .where(
+                    table.c.organization_id == organization_id,
+                    table.c.encounter_id == encounter_id,
+                    table.c.status == TextStatus.CREATED.value,
+                    table.c.signed_at.is_(None),
+                    by_writer,
+                )
+                .values(stale=True)
+            )
+
+    async def of_author(
+        self, transaction: Transaction, organization_id: str, user_id: str, limit: int
+    ) -> Sequence[NoteVersion]:
+        """Return the notes that a user edited or signed, newest first, of each encounter the newest such one."""
+        query = (
+            with_key(notes)
+            .where(
+                notes.c.organization_id == organization_id,
+                or_(notes.c.author_id == user_id, notes.c.signed_by == user_id),
+                notes.c.status == TextStatus.CREATED.value,
+                notes.c.sealed.is_not(None),
+            )
+            .order_by(notes.c.created_at.desc(), notes.c.version.desc())
+            .limit(limit * VERSIONS_LOOKED_AT)
+        )
+        newest: dict[str, Row[Any]] = {}
+        for row in await connection_of(transaction).execute(query):
+            newest.setdefault(row.encounter_id, row)
+        return [self._note(row) for row in list(newest.values())[:limit]]
+
     async def sign(
         self, transaction: Transaction, organization_id: str, encounter_id: str, user_id: str, at: datetime
     ) -> Sequence[str]:
@@ -153,6 +192,7 @@ class SqlNoteRepository:
         return self._note(row)
 
     def _note(self, row: Row[Any]) -> NoteVersion:
+        sealed = self._rows.open(row, row.organization_id, notes, row.id)
         return NoteVersion(
             id=row.id,
             organization_id=row.organization_id,
@@ -160,7 +200,8 @@ class SqlNoteRepository:
             version=row.version,
             created_at=row.created_at,
             author_id=row.author_id,
-            content=_load(self._rows.open(row, row.organization_id, notes, row.id)),
+            content=_load(sealed),
+            **_request(sealed),
             **_common(row),
         )
 
@@ -282,6 +323,7 @@ class SqlDocumentRepository:
             name=sealed["name"],
             created_at=row.created_at,
             content=_load(sealed["content"]),
+            **_request(sealed),
             **_common(row),
         )
 
@@ -335,8 +377,29 @@ def _common(row: Row[Any]) -> dict[str, Any]:
     }
 
 
+def _note_content(note: NoteVersion) -> dict[str, Any] | None:
+    """Return what is sealed of a note; nothing while there is nothing."""
+    return {**(_dump(note.content) or {}), **_asked(note)} or None
+
+
 def _named(document: Document) -> dict[str, Any]:
-    return {"name": document.name, "content": _dump(document.content)}
+    return {"name": document.name, "content": _dump(document.content), **_asked(document)}
+
+
+def _asked(text: NoteVersion | Document) -> dict[str, Any]:
+    """Return the request's own texts and the pieces written so far, as far as there are any."""
+    asked: dict[str, Any] = {}
+    if text.texts != RequestTexts():
+        asked["request"] = {"template": text.texts.template, "addition": text.texts.addition}
+    if text.pieces:
+        asked["pieces"] = list(text.pieces)
+    return asked
+
+
+def _request(sealed: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields that :func:`_asked` wrote."""
+    asked = sealed or {}
+    return {"texts": RequestTexts(**asked.get("request", {})), "pieces": tuple(asked.get("pieces", ()))}
 
 
 def _dump(content: WrittenText | None) -> dict[str, Any] | None:
@@ -347,15 +410,17 @@ def _dump(content: WrittenText | None) -> dict[str, Any] | None:
         "content_type": content.content_type.value,
         "heading": content.heading,
         "sections": [section.to_json() for section in content.sections],
+        "ends": list(content.ends),
     }
 
 
 def _load(content: Mapping[str, Any] | None) -> WrittenText | None:
-    if content is None:
+    if content is None or "text" not in content:
         return None
     return WrittenText(
         text=content["text"],
         content_type=ContentType(content["content_type"]),
         heading=content["heading"],
         sections=tuple(Section.from_json(section) for section in content["sections"]),
+        ends=tuple(content.get("ends", ())),
     )
