@@ -1,0 +1,1 @@
+"""Terminologies: compact indexes of codes, search in them, and the reading of release files."""
