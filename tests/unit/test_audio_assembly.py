@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osler.audio.assembly import AssembledSound, audio_length, missing_indexes, transcription_id
+from osler.audio.assembly import AssembledSound, audio_content, missing_indexes, transcription_id
 from osler.audio.model import SAMPLE_RATE, Segment
 from osler.kernel.errors import CorruptedError, EmptyAudioError, ErasedError, NotAudioError
 from osler.kernel.ids import new_id
@@ -40,7 +40,7 @@ async def test_every_format_is_decoded_from_the_vault(kind: str, vault: SealedBl
     assert sound.seconds == pytest.approx(12, abs=0.1) and not sound.truncated and sound.warnings == ()
     assert sound.lengths[segment.id] == pytest.approx(sound.seconds)
     assert power_at(samples[7 * SAMPLE_RATE : 11 * SAMPLE_RATE], 440) > 0.4
-    assert audio_length(segment, vault) == pytest.approx(12, abs=0.1)
+    assert audio_content(segment, vault).seconds == pytest.approx(12, abs=0.1)
 
 
 async def test_segments_are_joined_by_index_without_a_gap(vault: SealedBlobVault) -> None:
@@ -72,7 +72,7 @@ async def test_a_recording_without_its_bytes_is_said_to_be_erased_or_empty(vault
     with pytest.raises(ErasedError):
         list(AssembledSound([erased], vault))
     with pytest.raises(ErasedError):
-        audio_length(erased, vault)
+        audio_content(erased, vault)
     with pytest.raises(EmptyAudioError):
         list(AssembledSound([], vault))
 
@@ -91,7 +91,7 @@ async def test_damage_to_a_stored_segment_is_told_as_such_and_not_as_other_audio
     data[40] ^= 1
     path.write_bytes(data)
     with pytest.raises(CorruptedError):
-        audio_length(segment, vault)
+        audio_content(segment, vault)
 
 
 class CountingFile(io.BytesIO):
@@ -108,16 +108,21 @@ async def test_only_the_beginning_of_a_long_file_is_read_to_know_that_it_is_audi
 ) -> None:
     data = tones(0, seconds=600.0)
     segment = await stored(vault, data)
-    file = CountingFile(data)
-    monkeypatch.setattr(vault, "open", lambda blob: file)
-    assert audio_length(segment, vault) == pytest.approx(600)
-    assert file.closed and file.taken < len(data) / 10
+    files: list[CountingFile] = []
+
+    def opened(blob: object) -> CountingFile:
+        files.append(CountingFile(data))
+        return files[-1]
+
+    monkeypatch.setattr(vault, "open", opened)
+    assert audio_content(segment, vault).seconds == pytest.approx(600)
+    assert all(file.closed for file in files) and sum(file.taken for file in files) < len(data) / 10
 
 
 async def test_what_is_no_audio_is_refused(vault: SealedBlobVault) -> None:
     segment = await stored(vault, b"The visit began at nine. " * 4000)
     with pytest.raises(NotAudioError):
-        audio_length(segment, vault)
+        audio_content(segment, vault)
 
 
 def test_gaps_are_those_below_the_highest_index() -> None:

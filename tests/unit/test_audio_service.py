@@ -10,6 +10,7 @@ import pytest
 
 from osler.access.model import ConsentPolicy
 from osler.audio.model import RecordingKind, RecordingState, SegmentStatus
+from osler.audio.service import RecordingTimes
 from osler.audit.model import OPERATOR
 from osler.encounters.model import ErasureReason, ErasureScope
 from osler.kernel.errors import (
@@ -39,7 +40,7 @@ async def test_an_upload_is_kept_byte_for_byte_with_its_length_and_its_work(lab:
     data = tones(0, 1, 2)
     started = datetime(2026, 3, 1, 9, tzinfo=UTC)
     recording, segment = await lab.audio.upload(
-        CLIENT, lab.organization.id, encounter.id, chunks_of(data), media_type="audio/wav", started_at=started
+        CLIENT, lab.organization.id, encounter.id, chunks_of(data), times=lambda: RecordingTimes(started)
     )
     (standing,) = await lab.audio.recordings(lab.organization.id, encounter.id)
     assert standing == recording

@@ -1,13 +1,16 @@
-"""The sound of a whole recording from its segments as they lie in the vault: in order, decoded as it is read."""
+"""The sound of a recording from its segments as they lie in the vault: in order, decoded as it is read."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from typing import Final
 
 from osler.audio.decode import Recording, read_recording
 from osler.audio.model import SAMPLE_RATE, Samples, Segment
+from osler.audio.slices import TINY
+from osler.audio.streams import SegmentFiles, SegmentKind
 from osler.kernel.blobs import BlobVault
-from osler.kernel.errors import EmptyAudioError, ErasedError
+from osler.kernel.errors import EmptyAudioError, NotAudioError
 from osler.kernel.ids import derived_id
 
 CHECKED_SECONDS: Final = 30.0
@@ -16,6 +19,8 @@ known exactly, and little enough that an upload is answered at once."""
 
 MAX_NAMED: Final = 5
 """So many missing segments are named one by one."""
+
+_SLICES: Final = (SegmentKind.SLICE, SegmentKind.FRAGMENT)
 
 
 def missing_indexes(indexes: Sequence[int]) -> tuple[int, ...]:
@@ -32,14 +37,28 @@ def transcription_id(recording_id: str, segments: Sequence[Segment]) -> str:
     return derived_id("transcribe recording", recording_id, *(segment.id for segment in segments))
 
 
+@dataclass(frozen=True, slots=True)
+class AudioContent:
+    """What a segment's bytes are.
+
+    ``seconds`` is exact below :data:`CHECKED_SECONDS`, else what the file says, None if it says nothing. ``media_type``
+    is the content's own, None if it is not known.
+    """
+
+    seconds: float | None
+    media_type: str | None
+
+
 class AssembledSound:
     """The segments of one recording as one :class:`osler.audio.ports.Sound`, by index; never whole in memory.
 
-    Each segment is a file of its own, and one is joined to the next without a gap, so that words at their borders are
-    heard whole. Segments that never came are named in the warnings. Reads the vault as it goes: iterate in a worker
-    thread. Iterating raises ErasedError for a segment without its bytes, and what decoding and the vault raise.
+    A segment is a file of its own, or a slice of a WebM stream that goes on where the one before it ends. Slices are
+    put together byte by byte, so that nothing between them is lost; behind a missing one the stream is taken up again
+    at the next block, by the header that stands before the gap, or as Opus if none does. One file is joined to the next
+    without a gap, so that words at their borders are heard whole. Segments that never came are named in the warnings.
 
-    ``lengths`` holds the seconds of each segment decoded so far, by segment id.
+    Reads the vault as it goes: iterate in a worker thread. Iterating raises ErasedError for a segment without its
+    bytes, and what decoding and the vault raise. ``lengths`` holds the seconds of segments that were decoded alone.
     """
 
     def __init__(self, segments: Sequence[Segment], vault: BlobVault) -> None:
@@ -66,36 +85,107 @@ class AssembledSound:
     def __iter__(self) -> Iterator[Samples]:
         if not self._segments:
             raise EmptyAudioError("The recording has no segments; record again.")
-        for segment in self._segments:
-            recording = self._read(segment)
+        files = SegmentFiles(self._segments, self._vault)
+        for run in files.runs():
+            source = files.open(run)
+            if source is None:
+                self._warnings.append(f"Segment {run[0].index}: too little of the recording's stream is there.")
+                continue
+            recording = read_recording(source)
             length = 0
             for chunk in recording:
                 length += len(chunk)
                 self.seconds += len(chunk) / SAMPLE_RATE
                 yield chunk
-            self.lengths[segment.id] = length / SAMPLE_RATE
+            if len(run) == 1:
+                self.lengths[run[0].id] = length / SAMPLE_RATE
             # Of many segments only the last can end the recording; what one before it lacks is a gap of its own length.
             self.truncated = recording.truncated
-            where = "" if len(self._segments) == 1 else f"Segment {segment.index}: "
+            where = "" if len(self._segments) == 1 else f"Segment {run[0].index}: "
             self._warnings += [where + line for line in recording.warnings]
 
-    def _read(self, segment: Segment) -> Recording:
-        if segment.blob is None:
-            raise ErasedError("The audio of this recording was erased for good.")
-        return read_recording(self._vault.open(segment.blob))
+
+class SegmentSound:
+    """What can be heard in one segment while others may still be on their way: a Sound of its own.
+
+    Of a slice of a stream: with the block that the slice before it began, without the one that goes on in the next. It
+    is not ``truncated`` by that. One in which no block ends is silent.
+    """
+
+    def __init__(self, segment: Segment, others: Sequence[Segment], vault: BlobVault) -> None:
+        """``others``: the recording's other segments, as far as they are there."""
+        self._segment = segment
+        there = [other for other in others if other.id != segment.id and other.blob is not None]
+        self._files = SegmentFiles([segment, *there], vault)
+        self._recording: Recording | None = None
+        self._in_stream = False
+        self.seconds = 0.0
+        self.declared = segment.seconds
+        self.truncated = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for the user; complete once the chunks are exhausted."""
+        return () if self._recording is None or self._in_stream else self._recording.warnings
+
+    def __iter__(self) -> Iterator[Samples]:
+        kind = self._files.kind(self._segment)
+        self._in_stream = kind is not SegmentKind.FILE
+        lead = self._files.lead(self._segment) if kind in _SLICES else None
+        source = self._files.open([self._segment], lead or b"")
+        if source is None:
+            return
+        silent = (EmptyAudioError, NotAudioError) if self._in_stream else ()
+        with suppress(*silent):
+            self._recording = read_recording(source)
+            for chunk in self._recording:
+                self.seconds += len(chunk) / SAMPLE_RATE
+                yield chunk
+            self.truncated = self._recording.truncated and not self._in_stream
 
 
-def audio_length(segment: Segment, vault: BlobVault) -> float | None:
+def audio_content(segment: Segment, vault: BlobVault, others: Sequence[Segment] | None = None) -> AudioContent:
     """Make sure that a segment's bytes are audio by decoding their beginning; call it in a worker thread.
 
-    Returns the length in seconds: exact if it is below CHECKED_SECONDS, else as the file says, None if it says nothing.
-    Raises NotAudioError, EmptyAudioError, and what the vault raises.
+    ``others`` are the recording's other segments, None if it is a recording by itself. A slice of a WebM stream is
+    decoded by the header of an earlier one, and must go on where the one before it ends. One that comes before its
+    header is believed if it decodes as Opus, which needs none. Too short to hold a whole block may be the beginning of
+    a stream, and any slice of which others are there.
+
+    Raises NotAudioError (also for video), EmptyAudioError, ErasedError, and what the vault raises.
     """
-    if segment.blob is None:
-        raise ErasedError("The audio of this recording was erased for good.")
-    recording = read_recording(vault.open(segment.blob))
+    there = [other for other in others or () if other.id != segment.id and other.blob is not None]
+    files = SegmentFiles([segment, *there], vault)
+    kind = files.kind(segment)
+    is_slice = kind in _SLICES
+    lead = files.lead(segment) if is_slice else b""
+    if lead is None:
+        raise NotAudioError("This slice does not go on where the segment before it ends; send the slices as recorded.")
+    source = files.open([segment], lead)
+    if source is None:
+        return AudioContent(0.0, None)
+    assert segment.blob is not None
+    may_be_mute = others is not None and kind is not SegmentKind.FILE and segment.blob.size <= TINY
+    try:
+        recording = read_recording(source)
+    except NotAudioError:
+        if may_be_mute:
+            return AudioContent(0.0, None)
+        raise
+    try:
+        return _decoded(recording, is_slice)
+    except EmptyAudioError:
+        if may_be_mute:
+            return AudioContent(0.0, recording.media_type)
+        raise
+
+
+def _decoded(recording: Recording, is_slice: bool) -> AudioContent:
+    """Decode a recording's beginning. Raises NotAudioError, EmptyAudioError."""
     with closing(iter(recording)) as chunks:
+        if recording.has_video:
+            raise NotAudioError("This is video; send its sound alone.")
         for _ in chunks:
             if recording.seconds >= CHECKED_SECONDS:
-                return recording.declared
-    return recording.seconds
+                return AudioContent(None if is_slice else recording.declared, recording.media_type)
+    return AudioContent(recording.seconds, recording.media_type)

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -24,6 +24,18 @@ MAX_DAMAGED_PACKETS: Final = 500
 MAX_DAMAGED_SECONDS: Final = 3600.0
 """Seconds of silence, at most, that stand for the damaged parts of a recording. How long they are only the file says,
 and a few bytes can say years."""
+
+MEDIA_TYPES: Final[Mapping[str, str]] = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "flac": "audio/flac",
+    "mp4": "audio/mp4",
+    "webm": "audio/webm",
+    "aac": "audio/aac",
+    "amr": "audio/amr",
+}
+"""Media types by the names of PyAV's formats."""
 
 _SUPPORTED: Final = "Osler reads wav, mp3, ogg, flac, m4a and webm, among others."
 
@@ -69,6 +81,18 @@ class Recording:
                 self.truncated = True
             if is_cut_off(self._source):
                 self.truncated = True
+
+    @property
+    def has_video(self) -> bool:
+        """Whether moving pictures stand beside the sound. The picture of a cover is none."""
+        from av.stream import Disposition
+
+        return any(not stream.disposition & Disposition.attached_pic for stream in self._container.streams.video)
+
+    @property
+    def media_type(self) -> str | None:
+        """The content's media type, None where none is registered or known."""
+        return next((MEDIA_TYPES[name] for name in self._container.format.name.split(",") if name in MEDIA_TYPES), None)
 
     @property
     def warnings(self) -> tuple[str, ...]:

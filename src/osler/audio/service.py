@@ -1,13 +1,13 @@
 """The audio room's service: takes recordings and segments, and acknowledges nothing that is not durable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from osler.audio.assembly import audio_length, missing_indexes, transcription_id
+from osler.audio.assembly import audio_content, missing_indexes, transcription_id
 from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment
 from osler.audio.ports import RecordingRepository
 from osler.audit.model import Actor, AuditEvent
@@ -16,13 +16,27 @@ from osler.encounters.model import Encounter, EncounterState
 from osler.encounters.ports import EncounterRepository
 from osler.kernel.blobs import BlobVault, StoredBlob
 from osler.kernel.clock import Clock
-from osler.kernel.errors import ConflictError, ErasedError, InputError, NotFoundError, StorageError
+from osler.kernel.errors import ConflictError, ErasedError, InputError, InvalidFieldError, NotFoundError, StorageError
 from osler.kernel.ids import derived_id, new_id
 from osler.kernel.jobs import Job, JobKind, JobQueue
 from osler.kernel.transactions import Database, Transaction
 
 MAX_BYTES: Final = 2 * 1024**3
 """Bytes of one upload or segment at most: 3 hours of 16-bit stereo at 48 kHz are 2.07 GB."""
+
+MAX_INDEX: Final = 99_999
+"""Highest index of a segment: more than eight hours in pieces of 300 ms. Gaps are named one by one."""
+
+LONGEST_ACCESS: Final = timedelta(days=7)
+"""How long a signed URL is good at most, as of a bucket (AWS Signature Version 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTimes:
+    """When a recording began and ended, in the client's words."""
+
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 class AudioGate(Protocol):
@@ -81,21 +95,26 @@ class AudioService:
         chunks: AsyncIterator[bytes],
         *,
         media_type: str | None = None,
-        started_at: datetime | None = None,
-        ended_at: datetime | None = None,
+        times: Callable[[], RecordingTimes] = RecordingTimes,
     ) -> tuple[AudioRecording, Segment]:
-        """Store a whole recording and have it transcribed. A missing ``ended_at`` is the start plus the length.
+        """Store a whole recording and have it transcribed. A missing end is the start plus the length.
 
-        Raises NotFoundError, ConsentRequiredError, ErasedError, NotAudioError, EmptyAudioError, InvalidFieldError (too
-        large), StorageError. After an error nothing of the upload is kept.
+        ``times`` is asked once all bytes are in, as a form may say more behind its file. ``media_type`` is the client's
+        word; what the content says goes before it.
+        Raises NotFoundError, ConsentRequiredError, ErasedError, NotAudioError (also for video), EmptyAudioError,
+        InvalidFieldError (too large; ``ended_at`` before the start), StorageError, and what ``chunks`` and ``times``
+        raise. After an error nothing of the upload is kept.
         """
         async with self._database.write() as transaction:
             await self._gate.audio_allowed(transaction, organization_id, encounter_id)
         incoming = _Incoming(encounter_id, new_id(), 0, await self._store(organization_id, chunks))
         now = self._clock.now()
-        segment = await self._checked(organization_id, incoming, now)
-        if ended_at is None and started_at is not None and segment.seconds is not None:
-            ended_at = started_at + timedelta(seconds=segment.seconds)
+        segment, found_type = await self._checked(organization_id, incoming, now)
+        try:
+            said = _whole_times(times(), segment.seconds)
+        except BaseException:
+            await self._remove(incoming.blob)
+            raise
         try:
             async with self._database.write() as transaction:
                 encounter = await self._gate.audio_allowed(transaction, organization_id, encounter_id)
@@ -107,9 +126,9 @@ class AudioService:
                     index=await self._next_index(transaction, encounter),
                     created_at=now,
                     state=RecordingState.FINISHED,
-                    media_type=media_type,
-                    started_at=started_at,
-                    ended_at=ended_at,
+                    media_type=found_type or media_type,
+                    started_at=said.started_at,
+                    ended_at=said.ended_at,
                     finished_at=now,
                     duration=segment.seconds,
                 )
@@ -158,28 +177,36 @@ class AudioService:
         organization_id: str,
         encounter_id: str,
         recording_id: str,
-        index: int,
+        index: int | Callable[[], int],
         chunks: AsyncIterator[bytes],
     ) -> tuple[Segment, bool]:
         """Store a segment; returns it, and False if the same bytes stood there already.
 
-        Segments come in any order. After ``finish`` one that fills a gap is taken, and the transcript made anew.
+        Segments come in any order: each a file of its own, or slices of one WebM stream of which only the first has a
+        header. After ``finish`` one that fills a gap is taken, and the transcript made anew. ``index`` may be asked for
+        once all bytes are in, as a form may name it behind its file.
         Raises ConflictError (other bytes stand at that index; finished, and no gap there), NotFoundError,
-        ConsentRequiredError, ErasedError, NotAudioError, EmptyAudioError, InvalidFieldError (too large), StorageError.
+        ConsentRequiredError, ErasedError, NotAudioError, EmptyAudioError, InvalidFieldError (too large; ``index``),
+        StorageError, and what ``chunks`` and ``index`` raise.
         """
-        if index < 0:
-            raise ConflictError("Segments are counted from 0.")
         async with self._database.write() as transaction:
             await self._gate.audio_allowed(transaction, organization_id, encounter_id)
             recording = await self._of_encounter(transaction, organization_id, encounter_id, recording_id)
-            await self._place(transaction, recording, index)
+            if isinstance(index, int):
+                await self._place(transaction, recording, _checked_index(index))
         blob = await self._store(organization_id, chunks)
-        incoming = _Incoming(encounter_id, recording_id, index, blob)
-        async with self._database.read() as transaction:
-            standing = await self._recordings.segment(transaction, organization_id, recording_id, index)
+        try:
+            index = _checked_index(index if isinstance(index, int) else index())
+            async with self._database.read() as transaction:
+                there = await self._recordings.segments(transaction, organization_id, recording_id)
+        except BaseException:
+            await self._remove(blob)
+            raise
+        standing = next((segment for segment in there if segment.index == index), None)
         if standing is not None:
             return await self._same(standing, blob), False
-        segment = await self._checked(organization_id, incoming, self._clock.now())
+        incoming = _Incoming(encounter_id, recording_id, index, blob)
+        segment, _ = await self._checked(organization_id, incoming, self._clock.now(), there)
         try:
             async with self._database.write() as transaction:
                 encounter = await self._gate.audio_allowed(transaction, organization_id, encounter_id)
@@ -218,6 +245,24 @@ class AudioService:
                 await self._trace(transaction, actor, recording, "recording.finished")
         return recording, missing_indexes([segment.index for segment in segments])
 
+    async def access_url(self, actor: Actor, recording: AudioRecording, segment: Segment, lifetime: timedelta) -> str:
+        """Return a URL that serves a segment's bytes to whoever holds it, and leave a trace of who asked for it.
+
+        Raises InvalidFieldError (``expiry``: not between a second and :data:`LONGEST_ACCESS`), ErasedError.
+        """
+        if not timedelta(seconds=1) <= lifetime <= LONGEST_ACCESS:
+            raise InvalidFieldError("expiry", "expiry must be between 1 and 604800 seconds (seven days).")
+        if segment.blob is None:
+            raise ErasedError("The audio of this recording was erased for good.")
+        url = await self._vault.signed_url(
+            segment.blob,
+            media_type=recording.media_type or "application/octet-stream",
+            expires_at=self._clock.now() + lifetime,
+        )
+        async with self._database.write() as transaction:
+            await self._trace(transaction, actor, recording, "recording.url_signed", segment)
+        return url
+
     async def recordings(self, organization_id: str, encounter_id: str) -> Sequence[AudioRecording]:
         """Return the encounter's recordings by index; none for an encounter that is not there."""
         async with self._database.read() as transaction:
@@ -241,8 +286,17 @@ class AudioService:
         with suppress(StorageError):
             await self._vault.delete([blob.id])
 
-    async def _checked(self, organization_id: str, incoming: _Incoming, now: datetime) -> Segment:
-        """Return the segment with its length once its bytes are known to be audio; else remove them and raise."""
+    async def _checked(
+        self,
+        organization_id: str,
+        incoming: _Incoming,
+        now: datetime,
+        others: Sequence[Segment] | None = None,
+    ) -> tuple[Segment, str | None]:
+        """Return the segment with its length, and its media type, once its bytes are known to be audio.
+
+        Else remove them and raise.
+        """
         segment = Segment(
             id=new_id(),
             organization_id=organization_id,
@@ -253,11 +307,12 @@ class AudioService:
             blob=incoming.blob,
         )
         try:
-            return replace(segment, seconds=await asyncio.to_thread(audio_length, segment, self._vault))
+            content = await asyncio.to_thread(audio_content, segment, self._vault, others)
         except BaseException:
             # No row can refer to them yet.
             await self._remove(incoming.blob)
             raise
+        return replace(segment, seconds=content.seconds), content.media_type
 
     async def _same(self, standing: Segment, blob: StoredBlob) -> Segment:
         """Remove bytes that came for a segment that stands already. Raises ConflictError if they are others."""
@@ -356,3 +411,25 @@ class AudioService:
             subject=subject if segment is None else {**subject, "segment": segment.id},
         )
         await self._audit.append(transaction, [event])
+
+
+def _whole_times(said: RecordingTimes, seconds: float | None) -> RecordingTimes:
+    """Return the times with an end if there can be one. Raises InvalidFieldError."""
+    if said.started_at is None:
+        return said
+    if said.ended_at is None:
+        if seconds is None:
+            return said
+        try:
+            return replace(said, ended_at=said.started_at + timedelta(seconds=seconds))
+        except OverflowError:
+            raise InvalidFieldError("started_at", "started_at is too far in the future.") from None
+    if said.ended_at < said.started_at:
+        raise InvalidFieldError("ended_at", "ended_at must not be before the start.")
+    return said
+
+
+def _checked_index(index: int) -> int:
+    if not 0 <= index <= MAX_INDEX:
+        raise InvalidFieldError("index", f"index must be between 0 and {MAX_INDEX}.")
+    return index

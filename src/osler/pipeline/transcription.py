@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from osler.audio.assembly import AssembledSound, transcription_id
+from osler.audio.assembly import AssembledSound, SegmentSound, transcription_id
 from osler.audio.model import AudioRecording, RecordingState, Segment, SegmentStatus
 from osler.audio.ports import RecordingRepository
 from osler.audit.model import SYSTEM, AuditEvent, Outcome
@@ -73,9 +73,10 @@ class Transcription:
         async with self._database.read() as transaction:
             encounter = await self._encounters.get(transaction, job.organization_id, job.subject["encounter"])
             segment = await self._open_segment(transaction, job)
-        if segment is None:
-            return
-        sound = AssembledSound([replace(segment, index=0)], self._vault)
+            if segment is None:
+                return
+            others = await self._recordings.segments(transaction, job.organization_id, segment.recording_id)
+        sound = SegmentSound(segment, others, self._vault)
         try:
             heard = await self._speech.live(sound, self._language(encounter))
         except NoSpeechError:
@@ -167,7 +168,8 @@ class Transcription:
             transcript_id = derived_id("transcript", job.id)
             version = await self._transcripts.store(transaction, recording, transcript_id, heard, now)
         await self._settle(transaction, task.encounter, failure)
-        if version is not None:
+        in_use = await self._transcripts.in_use(transaction, task.encounter.organization_id, task.encounter.id)
+        if version is not None and in_use is not None and in_use.id == version.id:
             await self._release.release_transcript(transaction, version)
         await self._trace(transaction, task, "recording.transcribed", Outcome.DONE, {"failure": failure or ""})
 

@@ -158,7 +158,8 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptVersion:
-    """A stored transcript of a recording. ``version`` counts from 1 per encounter; the highest is the one in use.
+    """A stored transcript of a recording. ``version`` counts from 1 per encounter; the highest is the one in use,
+    unless it is of a backup and there is one that is not.
 
     ``author_id`` is the user who corrected it, None for the engine. The transcript is sealed at rest.
     """

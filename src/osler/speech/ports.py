@@ -89,7 +89,10 @@ class TranscriptRepository(Protocol):
     async def current(
         self, transaction: Transaction, organization_id: str, encounter_id: str
     ) -> TranscriptVersion | None:
-        """Return the encounter's highest version, None before there is one."""
+        """Return the transcript in use: the highest version, but one of a backup only where there is no other.
+
+        None before there is one.
+        """
         ...
 
     async def get(self, transaction: Transaction, organization_id: str, transcript_id: str) -> TranscriptVersion:

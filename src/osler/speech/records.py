@@ -26,6 +26,12 @@ class TranscriptService:
         async with self._database.read() as transaction:
             return await self._transcripts.current(transaction, organization_id, encounter_id)
 
+    async def in_use(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> TranscriptVersion | None:
+        """As :meth:`current`, in the caller's transaction."""
+        return await self._transcripts.current(transaction, organization_id, encounter_id)
+
     async def get(self, organization_id: str, transcript_id: str) -> TranscriptVersion:
         """Return one version. Raises NotFoundError, ErasedError."""
         async with self._database.read() as transaction:

@@ -6,11 +6,13 @@ from typing import Any
 from sqlalchemy import Row, Select, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from osler.audio.model import RecordingKind
 from osler.kernel.errors import ConflictError, ErasedError, NotFoundError
 from osler.kernel.transactions import Transaction
 from osler.speech.model import SegmentTranscript, Transcript, TranscriptVersion
 from osler.storage.database import connection_of
 from osler.storage.repositories.sealed import SealedRows, destroy_keys, with_key
+from osler.storage.tables.audio import recordings
 from osler.storage.tables.speech import segment_transcripts, transcripts
 
 
@@ -42,10 +44,22 @@ class SqlTranscriptRepository:
     async def current(
         self, transaction: Transaction, organization_id: str, encounter_id: str
     ) -> TranscriptVersion | None:
-        """Return the encounter's highest version, None before there is one or when it was erased."""
-        return await self._highest(
-            transaction, _of_organization(organization_id).where(transcripts.c.encounter_id == encounter_id)
+        """Return the transcript in use, None before there is one or when it was erased: the highest version, but one of
+        a backup only where there is no other."""
+        kind = (
+            select(recordings.c.kind)
+            .where(
+                recordings.c.organization_id == transcripts.c.organization_id,
+                recordings.c.id == transcripts.c.recording_id,
+            )
+            .scalar_subquery()
         )
+        query = _of_organization(organization_id).where(transcripts.c.encounter_id == encounter_id)
+        backup = RecordingKind.BACKUP.value
+        row = await self._highest_row(transaction, query.add_columns(kind.label("kind")))
+        if row is not None and row.kind == backup:
+            row = await self._highest_row(transaction, query.where(kind != backup)) or row
+        return None if row is None else self._version(row)
 
     async def get(self, transaction: Transaction, organization_id: str, transcript_id: str) -> TranscriptVersion:
         """Raises NotFoundError, ErasedError."""
@@ -144,9 +158,13 @@ class SqlTranscriptRepository:
         return [heard for heard in found if heard is not None]
 
     async def _highest(self, transaction: Transaction, query: Select[Any]) -> TranscriptVersion | None:
-        query = query.order_by(transcripts.c.version.desc()).limit(1)
-        row = (await connection_of(transaction).execute(query)).one_or_none()
+        row = await self._highest_row(transaction, query)
         return None if row is None else self._version(row)
+
+    async def _highest_row(self, transaction: Transaction, query: Select[Any]) -> Row[Any] | None:
+        query = query.order_by(transcripts.c.version.desc()).limit(1)
+        row: Row[Any] | None = (await connection_of(transaction).execute(query)).one_or_none()
+        return row
 
     def _version(self, row: Row[Any]) -> TranscriptVersion | None:
         content = self._rows.open(row, row.organization_id, transcripts, row.id)
