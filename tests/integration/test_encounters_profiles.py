@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from osler.access.model import LinkedAccount
 from osler.encounters.model import EncounterPatient
 from osler.kernel.errors import InvalidFieldError, NotFoundError
+from osler.kernel.ids import new_id
 from osler.storage.database import SqlDatabase
-from osler.storage.tables.encounters import patient_profiles
+from osler.storage.tables.encounters import encounters, patient_profiles
 from osler.storage.tables.sealing import object_keys
-from tests.encounters_lab import DOCTOR, MARKER, EncountersLab
+from tests.encounters_lab import DOCTOR, MARKER, NOON, EncountersLab
 
 pytestmark = pytest.mark.anyio
 
@@ -151,6 +153,51 @@ async def test_an_encounter_linked_to_another_profile_keeps_nothing_of_the_forme
         linked = await lab.encounters.change(DOCTOR, organization.id, made.id, {"patient_profile_id": right.id})
     assert linked.patient == EncounterPatient(name="Jim", demographic_details="92 yo")
     assert (linked.patient_profile_id, linked.ehr_patient_id) == (right.id, None)
+
+
+@pytest.mark.parametrize("how", ["link", "change"])
+async def test_nor_of_one_whose_profile_was_deleted_before(lab: EncountersLab, how: str) -> None:
+    organization = await lab.organization()
+    user = await lab.user(organization)
+    former = await lab.profiles.create(DOCTOR, organization.id, user.id, **EVERY_FIELD)
+    right = await lab.profiles.create(DOCTOR, organization.id, user.id, first_name="Jim", ehr_patient_id="E2")
+    made = await lab.encounters.create(DOCTOR, organization.id, user.id, patient_profile_id=former.id)
+    await lab.profiles.delete_many(DOCTOR, organization.id, [former.id])
+    await lab.encounters.change(DOCTOR, organization.id, made.id, {"patient": {"gender": "other"}})
+    if how == "link":
+        linked = await lab.profiles.link(DOCTOR, organization.id, right.id, made.id)
+    else:
+        linked = await lab.encounters.change(DOCTOR, organization.id, made.id, {"patient_profile_id": right.id})
+    assert linked.patient == EncounterPatient(name="Jim")
+    assert (linked.ehr_patient_id, linked.ehr_provider, linked.patient_profile_id) == ("E2", None, right.id)
+
+
+async def test_the_ehr_of_an_encounter_is_that_of_its_patient_or_else_of_its_user(lab: EncountersLab) -> None:
+    organization = await lab.organization()
+    user = await lab.user(organization)
+    account = LinkedAccount(new_id(), organization.id, user.id, "a1", "best practice", NOON, NOON)
+    async with lab.database.write() as transaction:
+        await lab.users.add_account(transaction, account)
+    epic, unsaid = [
+        await lab.profiles.create(DOCTOR, organization.id, user.id, ehr_patient_id="7", **more)
+        for more in ({"provider": "EPIC of Ms Quill"}, {})
+    ]
+    alone = await lab.encounters.create(DOCTOR, organization.id, user.id)
+    of_patient = await lab.encounters.create(DOCTOR, organization.id, user.id, patient_profile_id=epic.id)
+    of_user = await lab.encounters.create(DOCTOR, organization.id, user.id, patient_profile_id=unsaid.id)
+    assert [each.ehr_provider for each in (alone, of_patient, of_user)] == [
+        "best practice",
+        "EPIC of Ms Quill",
+        "best practice",
+    ]
+    linked = await lab.profiles.link(DOCTOR, organization.id, epic.id, alone.id)
+    assert (linked.ehr_provider, linked.ehr_patient_id) == ("EPIC of Ms Quill", "7")
+    other = await lab.encounters.create(DOCTOR, organization.id, user.id, ehr_patient_id="8")
+    assert (await lab.profiles.link(DOCTOR, organization.id, epic.id, other.id)).ehr_provider == "best practice"
+    assert await lab.encounters.get(organization.id, linked.id) == linked
+    async with lab.database.read() as transaction:
+        providers = await transaction.connection.scalars(select(encounters.c.ehr_provider))
+        assert set(providers) == {None}
 
 
 async def test_a_deleted_profile_is_gone_and_its_encounters_keep_their_data_unlinked(lab: EncountersLab) -> None:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 
 from osler.api import errors as door
 from osler.api.app import create_app
+from osler.api.requests import SMALL
 from osler.audit.model import OPERATOR
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
@@ -27,7 +28,7 @@ SECRET = "Zebedee Quux"
 
 @pytest.fixture
 async def core(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Core]:
-    settings = Settings(data=tmp_path / "data", max_upload_mb=3)
+    settings = Settings(data=tmp_path / "data", max_upload_mb=6)
     await initialise(settings)
     async with open_core(settings, engine="inline") as core:
         yield core
@@ -184,14 +185,14 @@ async def test_a_body_beyond_the_limit_is_refused_whether_it_says_its_length_or_
             yield bytes(100_000)
 
     async with client_of(door_with_routes(core)) as client:
-        assert (await client.post("/takes", content=bytes(3_000_000))).json() == {"bytes": 3_000_000}
-        for content in (bytes(3_000_001), in_pieces(3_100_000)):
+        assert (await client.post("/takes", content=bytes(6_000_000))).json() == {"bytes": 6_000_000}
+        for content in (bytes(6_000_001), in_pieces(6_100_000)):
             answer = await client.post("/takes", content=content)
             assert answer.status_code == 413 and answer.json()["error"]["code"] == "too_large"
         # JSON is never that large: a limit of its own.
         as_json = {"Content-Type": "application/json; charset=utf-8"}
-        assert (await client.post("/takes", content=bytes(1_000_000), headers=as_json)).status_code == 200
-        assert (await client.post("/takes", content=bytes(1_000_001), headers=as_json)).status_code == 413
+        assert (await client.post("/takes", content=bytes(SMALL), headers=as_json)).status_code == 200
+        assert (await client.post("/takes", content=bytes(SMALL + 1), headers=as_json)).status_code == 413
 
 
 @pytest.mark.services

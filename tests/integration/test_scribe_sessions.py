@@ -270,6 +270,47 @@ async def test_an_erased_session_is_gone_for_good(clinician: Clinician) -> None:
     )
     refused(await clinician.get(f"/sessions/{session_id}"), 410, "SessionErasedError")
     refused(await clinician.patch(f"/sessions/{session_id}", {"duration": 1}), 410, "SessionErasedError")
+    documents = f"/sessions/{session_id}/context-documents"
+    refused(await clinician.get(documents), 410, "SessionErasedError")
+    for document in (NOBODYS_ID, "zz"):
+        detail = refused(await clinician.call("DELETE", f"{documents}?ids={document}"), 410, "SessionErasedError")
+        assert "session" in detail["msg"] and "encounter" not in detail["msg"]
+    living = await clinician.session()
+    linking = {"linked_sessions_for_context": [session_id]}
+    refused(await clinician.patch(f"/sessions/{living}", linking), 404, "SessionNotFoundError")
+
+
+async def test_a_session_is_made_without_a_body_too(clinician: Clinician) -> None:
+    for more in ({}, {"headers": {"Content-Type": "application/json"}}, {"content": b"{}"}):
+        answer = await clinician.call("POST", "/sessions", **more)
+        if "content" in more:
+            refused(answer, 415)  # what is sent must say what it is
+        else:
+            assert ok(answer)["session_id"].isdecimal()
+
+
+async def test_ids_that_are_none_are_answered_as_those_that_are_not_there(clinician: Clinician) -> None:
+    session_id = await clinician.session()
+    for profile in ("", "zz", "x" * 80, NOBODYS_ID):
+        answer = await clinician.post("/sessions", {"patient_profile_id": profile})
+        refused(answer, 404, "PatientProfileNotFoundError")
+        assert answer.json()["detail"]["field"] == "patient_profile_id"
+    for linked in ("", "zz", "1" * 80, NOBODYS_SESSION):
+        answer = await clinician.patch(f"/sessions/{session_id}", {"linked_sessions_for_context": [linked]})
+        refused(answer, 404, "SessionNotFoundError")
+        assert answer.json()["detail"]["field"] == "linked_sessions_for_context"
+    details = []
+    for document in ("", "zz", NOBODYS_ID):
+        answer = await clinician.call("DELETE", f"/sessions/{session_id}/context-documents?ids={document}")
+        details.append(refused(answer, 404, "ContextDocumentNotFoundError"))
+    assert details == [details[0]] * 3 and details[0]["field"] == "ids"
+
+
+async def test_a_session_is_not_linked_to_itself(clinician: Clinician) -> None:
+    session_id = await clinician.session()
+    answer = await clinician.patch(f"/sessions/{session_id}", {"linked_sessions_for_context": [session_id]})
+    detail = refused(answer, 422, "ValidationError", "linked_sessions_for_context")
+    assert detail["msg"] == "linked_sessions_for_context: a session cannot be linked to itself"
 
 
 async def test_every_reading_and_every_change_is_on_record(clinician: Clinician) -> None:

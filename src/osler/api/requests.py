@@ -21,8 +21,9 @@ UNMATCHED: Final = "unmatched"
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-SMALL: Final = 1_000_000
-"""Bytes of the largest body that is not an upload: JSON and forms."""
+SMALL: Final = 4 << 20
+"""Bytes of the largest body that is not an upload: JSON and forms. The longest text that any field takes fits in, each
+character written as ``\\u....``; so a text that is too long is refused by its field, and not by the size of the body."""
 
 SMALL_TYPES: Final = frozenset({"application/json", "application/x-www-form-urlencoded"})
 

@@ -170,16 +170,16 @@ class ContextDocumentService:
     async def list(
         self, organization_id: str, encounter_id: str, *, user_id: str | None = None
     ) -> Sequence[ContextDocument]:
-        """Return the encounter's documents, oldest first. Raises NotFoundError."""
-        await self._encounters.get(organization_id, encounter_id, user_id=user_id)
+        """Return the encounter's documents, oldest first. Raises NotFoundError, ErasedError."""
+        await self._encounters.standing(organization_id, encounter_id, user_id=user_id)
         async with self._database.read() as transaction:
             return await self._documents.list(transaction, organization_id, encounter_id)
 
     async def get(
         self, organization_id: str, encounter_id: str, document_id: str, *, user_id: str | None = None
     ) -> ContextDocument:
-        """Return one document, with its text if it is READY. Raises NotFoundError."""
-        await self._encounters.get(organization_id, encounter_id, user_id=user_id)
+        """Return one document, with its text if it is READY. Raises NotFoundError, ErasedError."""
+        await self._encounters.standing(organization_id, encounter_id, user_id=user_id)
         async with self._database.read() as transaction:
             return await self._documents.get(transaction, organization_id, encounter_id, document_id)
 
@@ -195,9 +195,9 @@ class ContextDocumentService:
         """Delete documents for good: keys and rows at once, bytes after the commit; no restore brings them back.
 
         All or none: raises NotFoundError if one of ``ids`` is not there, and also for another's encounter. Raises
-        BlobsUnavailableError, StorageFullError (the erasure ledger could not be written).
+        ErasedError, BlobsUnavailableError, StorageFullError (the erasure ledger could not be written).
         """
-        await self._encounters.get(organization_id, encounter_id, user_id=user_id)
+        await self._encounters.standing(organization_id, encounter_id, user_id=user_id)
         wanted = sorted(set(ids))
         async with self._database.read() as transaction:
             found = {

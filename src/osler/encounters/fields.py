@@ -29,7 +29,7 @@ MAX_SECONDS: Final = 2**31 - 1
 """What the column of ``duration`` holds; 68 years."""
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:/+ -]{1,64}")
-"""Languages, modes, statuses, providers. They are not sealed, so they hold no free text."""
+"""Languages, modes, statuses. They are not sealed, so they hold no free text."""
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -203,7 +203,7 @@ ENCOUNTER_FIELDS: Final[Mapping[str, Reader]] = {
     "clinician_notes": _list_of(_long_text),
     "ehr_appointment_id": _line,
     "ehr_patient_id": _line,
-    "ehr_provider": _code,
+    "ehr_provider": _line,
     "consent_given": _flag_or_none,
     "duration": _seconds,
     "language_code": _code,

@@ -59,9 +59,10 @@ class EncounterPatient:
 class Encounter:
     """A visit. The scribe API calls it a session, with the same id.
 
-    Sealed at rest: ``name``, ``patient``, ``clinician_notes``, ``ehr_appointment_id``, ``ehr_patient_id`` (also found
-    by blind index), ``created_time_local`` stays open, as lists are ordered by it. ``duration`` is in seconds as the
-    client says. ``recording_status``, ``session_status`` and ``transcribe_mode`` are the client's own words of status.
+    Sealed at rest: ``name``, ``patient``, ``clinician_notes``, ``ehr_appointment_id``, ``ehr_provider`` (the EHR that
+    the patient or else the user is of), ``ehr_patient_id`` (also found by blind index) and ``patient_from``: the id of
+    the profile that the patient was last taken from, which stays when that is deleted. ``duration`` is in seconds as
+    the client says. ``recording_status``, ``session_status`` and ``transcribe_mode`` are the client's own words of status.
     ``linked_encounter_ids`` are former visits that may be used as context. ``revision`` grows with each change.
     """
 
@@ -79,6 +80,7 @@ class Encounter:
     ehr_appointment_id: str | None = None
     ehr_patient_id: str | None = None
     ehr_provider: str | None = None
+    patient_from: str | None = None
     consent: Consent = field(default_factory=Consent)
     duration: int | None = None
     language_code: str | None = None

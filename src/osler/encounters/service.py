@@ -66,6 +66,7 @@ class EncounterService:
     ) -> Encounter:
         """Make an encounter of the user ``owner_id``. ``fields`` are those of :meth:`change`.
 
+        Its EHR is that of the patient profile; where that names none, that of the user's linked account.
         Raises NotFoundError (organization, user, patient profile, linked encounter), InvalidFieldError.
         """
         values = read_fields(
@@ -84,6 +85,9 @@ class EncounterService:
             await self._users.get(transaction, organization_id, owner_id)
             profile = await self._profile(transaction, organization_id, values)
             encounter = await self._changed(transaction, encounter, values, profile, now, owner_id)
+            if encounter.ehr_provider is None:
+                account = await self._users.account(transaction, organization_id, owner_id)
+                encounter = replace(encounter, ehr_provider=account.ehr_provider if account is not None else None)
             await self._encounters.add(transaction, encounter)
             await self._audit.append(transaction, [_event(actor, encounter, "encounter.created", now)])
         return encounter
@@ -93,6 +97,12 @@ class EncounterService:
         async with self._database.read() as transaction:
             encounter = await self._encounters.get(transaction, organization_id, encounter_id)
             await self._refuse_strangers(transaction, encounter, user_id)
+        return encounter
+
+    async def standing(self, organization_id: str, encounter_id: str, *, user_id: str | None = None) -> Encounter:
+        """As :meth:`get`, of an encounter that still holds something. Raises NotFoundError, ErasedError."""
+        encounter = await self.get(organization_id, encounter_id, user_id=user_id)
+        _refuse_erased(encounter)
         return encounter
 
     async def change(
@@ -265,7 +275,9 @@ class EncounterService:
             values["linked_encounter_ids"] = linked
             for each in linked:
                 if each == standing.id:
-                    raise InvalidFieldError("linked_encounter_ids", "an encounter cannot be linked to itself")
+                    raise InvalidFieldError(
+                        "linked_encounter_ids", "linked_encounter_ids: an encounter cannot be linked to itself"
+                    )
                 if each not in standing.linked_encounter_ids:
                     await self._refuse_link(transaction, standing.organization_id, each, user_id)
         changed = replace(standing, **values)
@@ -279,10 +291,13 @@ class EncounterService:
 
 
 def without_former_patient(encounter: Encounter, profile: PatientProfile) -> Encounter:
-    """Forget the patient of another profile that the encounter was linked to: two patients are never mixed in one."""
-    if encounter.patient_profile_id in (None, profile.id):
+    """Forget the patient of another profile that the encounter was linked to: two patients are never mixed in one.
+
+    All of him, whether it came from that profile or was said while it was linked, also if it was deleted since.
+    """
+    if (encounter.patient_profile_id or encounter.patient_from) in (None, profile.id):
         return encounter
-    return replace(encounter, patient=None, ehr_patient_id=None)
+    return replace(encounter, patient=None, ehr_patient_id=None, ehr_provider=None)
 
 
 def with_patient_of(encounter: Encounter, profile: PatientProfile) -> Encounter:
@@ -294,9 +309,14 @@ def with_patient_of(encounter: Encounter, profile: PatientProfile) -> Encounter:
         birth_date=standing.birth_date or profile.birth_date,
         demographic_details=standing.demographic_details or profile.demographic_string,
     )
+    # A patient's id means something in his own EHR only: the two go together.
+    same = encounter.ehr_patient_id in (None, profile.ehr_patient_id)
+    ehrs = (profile.provider, encounter.ehr_provider) if same else (encounter.ehr_provider, profile.provider)
     return replace(
         encounter,
         patient_profile_id=profile.id,
+        patient_from=profile.id,
+        ehr_provider=ehrs[0] or ehrs[1],
         patient=encounter.patient if patient == EncounterPatient() else patient,
         ehr_patient_id=encounter.ehr_patient_id or profile.ehr_patient_id,
     )

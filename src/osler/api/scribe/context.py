@@ -139,7 +139,7 @@ def context_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         "/sessions/{session_id}/context-documents",
         operation_id="listContextDocuments",
         summary="List the documents of a session",
-        responses={**documented(404), 200: {"model": ContextDocumentList, "description": "The documents."}},
+        responses={**documented(404, 410), 200: {"model": ContextDocumentList, "description": "The documents."}},
     )
     async def list_context_documents(who: CurrentUser, session_id: SessionId) -> JSONResponse:
         """Return the session's documents, oldest first."""
@@ -153,7 +153,7 @@ def context_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         summary="Remove documents from a session",
         status_code=204,
         response_class=Response,
-        responses=documented(404),
+        responses=documented(404, 410),
     )
     async def delete_context_documents(
         who: CurrentUser,
@@ -161,11 +161,11 @@ def context_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         ids: Annotated[list[str], Query(description="The ids of the documents.", min_length=1, max_length=200)],
     ) -> Response:
         """Remove documents for good: all of them, or none if one is not there."""
-        await services.encounters.get(who.organization_id, session_id, user_id=who.user_id)
+        await services.encounters.standing(who.organization_id, session_id, user_id=who.user_id)
         wanted = [each for several in ids for each in several.split(",")]
         if not all(map(is_id, wanted)):
             raise ScribeError(DOCUMENT_NOT_FOUND, field="ids")
-        with missing_is(DOCUMENT_NOT_FOUND):
+        with missing_is(DOCUMENT_NOT_FOUND, field="ids"):
             await services.context.delete(who.actor, who.organization_id, session_id, wanted, user_id=who.user_id)
         return Response(status_code=204)
 

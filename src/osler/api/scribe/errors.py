@@ -1,5 +1,6 @@
 """The errors of the scribe API: ``{"detail": text}`` or ``{"detail": {"msg", "type"}}``, and Osler's errors in them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from osler.api.scribe.values import OURS
 from osler.kernel import errors
+
+_ENCOUNTER: Final = re.compile(r"\b(an )?encounter(s?)\b")
+"""What this API calls a session is an encounter in the core's messages."""
 
 AGAIN: Final = "5"
 """Seconds after which it makes sense to ask again for what is unavailable now."""
@@ -91,12 +95,12 @@ def unauthorized(message: str, code: str) -> ScribeError:
 
 
 @contextmanager
-def missing_is(refusal: Refusal) -> Iterator[None]:
-    """Say what it is that is not there, where it is not what the route's path begins with."""
+def missing_is(refusal: Refusal, *, field: str | None = None) -> Iterator[None]:
+    """Say what it is that is not there, where it is not what the route's path begins with; ``field`` named it."""
     try:
         yield
     except errors.NotFoundError:
-        raise ScribeError(refusal) from None
+        raise ScribeError(refusal, field=field) from None
 
 
 def response_to(error: Exception, request: Request) -> Response:
@@ -153,6 +157,7 @@ def know_fields(names: set[str]) -> None:
 
 
 def _response(refusal: Refusal, message: str, field: str | None, headers: Mapping[str, str]) -> JSONResponse:
+    message = _ENCOUNTER.sub(lambda found: f"{'a ' if found[1] else ''}session{found[2]}", message)
     detail: Any = message
     if refusal.type is not None:
         detail = {"msg": message, "type": refusal.type}

@@ -10,21 +10,25 @@ from osler.api.scribe.errors import UNREADABLE, ScribeError, invalid, shown_fiel
 DEEPEST: Final = 32
 """Levels of lists and objects within each other; the contract needs 5, questions within questions some more."""
 
+MOST_PARTS: Final = 100_000
+"""Texts, lists and objects of one body: each costs some hundred bytes of memory, however little of the body it takes."""
+
 LARGEST: Final = 2**63 - 1
 """The largest whole number that both databases hold."""
 
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_MARKS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def read_json(body: bytes) -> Any:
     """Return the value of a JSON text in UTF-8 (RFC 8259).
 
-    Raises ScribeError: 400 for what is no JSON or is nested deeper than :data:`DEEPEST`, 422 with the field for
-    numbers without a value, numbers too large, and strings with NUL or halves of surrogate pairs.
+    Raises ScribeError: 400 for what is no JSON, is nested deeper than :data:`DEEPEST` or has more than
+    :data:`MOST_PARTS`; 422 with the field for numbers without a value, numbers too large, and strings with NUL or
+    halves of surrogate pairs.
     """
     try:
         text = body.decode("utf-8-sig")
-        _refuse_depth(body)
+        _refuse_shape(body)
         value = json.loads(text, parse_int=_whole, parse_constant=_no_number)
     except ScribeError:
         raise
@@ -34,9 +38,11 @@ def read_json(body: bytes) -> Any:
     return value
 
 
-def _refuse_depth(body: bytes) -> None:
+def _refuse_shape(body: bytes) -> None:
     depth = 0
-    for found in _BRACKETS.finditer(body):
+    for parts, found in enumerate(_MARKS.finditer(body)):
+        if parts > 2 * MOST_PARTS:  # lists and objects have two marks each
+            raise ScribeError(UNREADABLE, message=f"The body has more than {MOST_PARTS} parts")
         mark = found.group()
         if mark in b"[{":
             depth += 1

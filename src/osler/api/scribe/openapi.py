@@ -20,7 +20,8 @@ ABOUT: Final = (
     "request sees what its user owns, or the whole tenant where the organization chose that. What is of another tenant "
     "is answered as what does not exist.\n\n"
     "Any POST may carry `Idempotency-Key` (1 to 255 characters): a repeat with the same body within 24 hours gets the "
-    "first answer again and changes nothing; another body under the same key is refused with 409. Keys and routes "
+    "first answer again and changes nothing; another body under the same key is refused with 409. A method that a path "
+    "does not know is answered with 405, and `Allow` names those that it knows. Keys and routes "
     "marked `x-osler` are additions of this server."
 )
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from osler.api.scribe.errors import PROFILE_NOT_FOUND, SESSION_NOT_FOUND, Refusal
-from osler.api.scribe.sent import Day, SentTime, Whole
+from osler.api.scribe.errors import PROFILE_NOT_FOUND, SESSION_NOT_FOUND, Refusal, ScribeError
+from osler.api.scribe.sent import SESSION_ID, Day, SentTime, Whole, is_id
 from osler.api.scribe.values import OURS, Given
 from osler.encounters.fields import MAX_ITEMS, MAX_LINE, MAX_SECONDS, MAX_TEXT
 from osler.pipeline.encounter_editing import EditedNote
@@ -24,7 +24,8 @@ MOST_OF_NOTE: Final = 500_000
 Line = Annotated[str, Field(max_length=MAX_LINE)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Code = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.:/+ -]*$")]
-Id = Annotated[str, Field(max_length=64)]
+Id = Annotated[str, Field(max_length=MAX_LINE)]
+"""What can be none is answered as what is not there."""
 
 SPELLING: Final[Mapping[str, str]] = {
     "name": "session_name",
@@ -69,7 +70,9 @@ class SessionCreate(Given):
         return _agreed(value, info, "ehr_appt_id")
 
     def fields(self) -> dict[str, Any]:
-        """Return what the encounter is made with."""
+        """Return what the encounter is made with. Raises ScribeError for what can be no profile's id."""
+        if self.patient_profile_id is not None and not is_id(self.patient_profile_id):
+            raise ScribeError(PROFILE_NOT_FOUND, field="patient_profile_id")
         return {
             "patient_profile_id": self.patient_profile_id,
             "ehr_appointment_id": _either(self.ehr_appointment_id, self.ehr_appt_id),
@@ -133,7 +136,7 @@ class SessionUpdate(Given):
         return _agreed(value, info, "is_consent")
 
     def changes(self) -> dict[str, Any]:
-        """Return the changes of the encounter, by the core's names of fields."""
+        """Return the changes of the encounter, by the core's names of fields. Raises ScribeError for no session's id."""
         sent = self.model_fields_set
         changes: dict[str, Any] = {field: getattr(self, field) for field in _SAME_NAME & sent}
         if "session_name" in sent:
@@ -143,7 +146,10 @@ class SessionUpdate(Given):
         if "clinician_notes" in sent:
             changes["clinician_notes"] = self.clinician_notes or []
         if "linked_sessions_for_context" in sent:
-            changes["linked_encounter_ids"] = self.linked_sessions_for_context or []
+            linked = self.linked_sessions_for_context or []
+            if not all(map(SESSION_ID.fullmatch, linked)):
+                raise ScribeError(SESSION_NOT_FOUND, field="linked_sessions_for_context")
+            changes["linked_encounter_ids"] = linked
         if {"ehr_appt_id", "ehr_appointment_id"} & sent:
             changes["ehr_appointment_id"] = _either(self.ehr_appointment_id, self.ehr_appt_id)
         consent = _either(self.consent_obtained, self.is_consent)

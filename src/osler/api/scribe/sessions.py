@@ -30,10 +30,14 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
     """Add the routes of sessions to a router."""
 
     @router.post("/sessions", operation_id="createSession", summary="Make a session", responses=documented(404))
-    async def create_session(who: CurrentUser, body: SessionCreate) -> SessionCreated:
-        """Make a session of the user. With a patient profile it takes over what that knows of the patient."""
+    async def create_session(who: CurrentUser, body: SessionCreate | None = None) -> SessionCreated:
+        """Make a session of the user; no body is one that says nothing.
+
+        With a patient profile the session takes over what that knows of the patient.
+        """
         with named_as(SPELLING, MISSING):
-            encounter = await services.encounters.create(who.actor, who.organization_id, who.user_id, **body.fields())
+            fields = (body or SessionCreate()).fields()
+            encounter = await services.encounters.create(who.actor, who.organization_id, who.user_id, **fields)
         return SessionCreated(session_id=encounter.id)
 
     # Before the route with an id, which would take this path for one.

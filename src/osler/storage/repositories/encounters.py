@@ -185,7 +185,7 @@ class SqlEncounterRepository:
             "ehr_patient_index": self._index.blind_index(encounter.organization_id, EHR_PATIENT, ehr_patient_id)
             if ehr_patient_id
             else None,
-            "ehr_provider": encounter.ehr_provider,
+            "ehr_provider": None,  # as free text it is sealed; the column holds what was written before it was
             "consent_given": encounter.consent.given,
             "consent_changed_at": encounter.consent.changed_at,
             "consent_erase_at": encounter.consent.erase_at,
@@ -221,7 +221,8 @@ class SqlEncounterRepository:
             clinician_notes=tuple(content.get("clinician_notes", ())),
             ehr_appointment_id=content.get("ehr_appointment_id"),
             ehr_patient_id=content.get("ehr_patient_id"),
-            ehr_provider=row.ehr_provider,
+            ehr_provider=content.get("ehr_provider") or row.ehr_provider,
+            patient_from=content.get("patient_from"),
             consent=Consent(row.consent_given, row.consent_changed_at, row.consent_erase_at),
             duration=row.duration,
             language_code=row.language_code,
@@ -276,6 +277,8 @@ def _content(encounter: Encounter) -> dict[str, Any]:
         CLINICIAN_NOTES: list(encounter.clinician_notes),
         "ehr_appointment_id": encounter.ehr_appointment_id,
         "ehr_patient_id": encounter.ehr_patient_id,
+        "ehr_provider": encounter.ehr_provider,
+        "patient_from": encounter.patient_from,
     }
 
 
