@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +15,11 @@ from osler.engines.terminology.container import Texts, read_arrays
 from osler.engines.terminology.excludes import names_code
 from osler.engines.terminology.search import Fit, NameSearch, combined
 from osler.engines.terminology.words import tokens
-from osler.engines.terminology.writing import FORMAT, key
+from osler.engines.terminology.writing import ACTIVE, BILLABLE, FORMAT, SEVENTH, key
 
-_BILLABLE, _ACTIVE = 1, 2
-_CANDIDATES: Final = 40
+_CANDIDATES: Final = 30
 """Names that are taken up for each reading of a question."""
-_CLOSELY: Final = 25
+_CLOSELY: Final = 16
 """Names, of all readings, below whose codes the words that are left over are looked for."""
 _FROM_BELOW: Final = 0.94
 """Worth of a word found in the description of a code below the one whose name fits, beside one in that name."""
@@ -49,6 +49,7 @@ class IndexedTerminology:
             Texts(arrays[label], arrays[f"{label}_offsets"]) for label in ("code", "description", "extra", "name")
         )
         self._sources: list[str] = header["sources"]
+        self._extra_of = lru_cache(maxsize=4096)(self._read_extra)
         self._search = NameSearch(arrays, self._sources)
         self._order = np.argsort(arrays["name_code"], kind="stable")
         self._starts = np.searchsorted(arrays["name_code"][self._order], np.arange(len(self._codes) + 1))
@@ -105,6 +106,8 @@ class IndexedTerminology:
         words = frozenset(tokens(text))
         matches: dict[str, CodeMatch] = {}
         for place, fit in enumerate(self._search.best(text, max(_CANDIDATES, limit))):
+            if place >= _CLOSELY and len(matches) >= limit:
+                break  # from here on each match is as good as its name, and they are in order
             match = self._match(fit, words, billable=billable, closely=place < _CLOSELY)
             if match is not None and (match.code not in matches or matches[match.code].score < match.score):
                 matches[match.code] = match
@@ -116,7 +119,7 @@ class IndexedTerminology:
         if billable:
             if self._arrays["default"][at] < 0:
                 return None
-            if closely and not self._arrays["flags"][at] & _BILLABLE:
+            if closely and not self._arrays["flags"][at] & BILLABLE:
                 left = (
                     frozenset(fit.question.known) - self._described(at) - self._search.words_of(self._names[fit.name])
                 )
@@ -170,11 +173,11 @@ class IndexedTerminology:
         if char:
             description = f"{description}, {seventh[char]}"
         flags = int(self._arrays["flags"][at])
-        billable = bool(flags & _BILLABLE) or bool(char)
+        billable = bool(flags & BILLABLE) or bool(char)
         effective, expiry = _date(self._arrays["effective"][at]), _date(self._arrays["expiry"][at])
         effective = effective or self.about.effective_date
         today = date.today()
-        in_force = bool(flags & _ACTIVE) and not (effective and effective > today) and not (expiry and expiry < today)
+        in_force = bool(flags & ACTIVE) and not (effective and effective > today) and not (expiry and expiry < today)
         path = [self._codes[each] for each in reversed(above)]
         return Code(
             system=self.system,
@@ -240,12 +243,14 @@ class IndexedTerminology:
     def _described(self, at: int) -> frozenset[int]:
         return frozenset(self._row("described", at))
 
-    def _extra_of(self, at: int) -> dict[str, Any]:
+    def _read_extra(self, at: int) -> dict[str, Any]:
         text = self._extra[at]
         return json.loads(text) if text else {}
 
     def _seventh(self, at: int) -> Mapping[str, str]:
-        seventh: Mapping[str, str] = self._extra_of(at).get("seventh", {})
+        if not self._arrays["flags"][at] & SEVENTH:
+            return {}
+        seventh: Mapping[str, str] = self._extra_of(at)["seventh"]
         return seventh
 
     def _excludes(self, code: str, other: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -70,6 +70,7 @@ class NameSearch:
         self._weights = arrays["weights"]
         self._name_weight = arrays["name_weight"]
         self._postings = tuple((arrays[label], arrays[f"{label}_offsets"]) for label in ("required", "optional"))
+        self._at = lru_cache(maxsize=8192)(self._find)
         worth = np.array([_SOURCE_WEIGHT[source] for source in sources], dtype=np.float32)
         self._worth = worth[arrays["name_source"]] * arrays["prior"][arrays["name_code"]]
 
@@ -123,7 +124,7 @@ class NameSearch:
                 result.append(word)
         return tuple(result)
 
-    def _at(self, word: str) -> int | None:
+    def _find(self, word: str) -> int | None:
         raw = word.encode()
         at = int(np.searchsorted(self._words, np.bytes_(raw)))
         return at if at < len(self._words) and bytes(self._words[at]) == raw else None
@@ -137,7 +138,7 @@ class NameSearch:
             shares = [np.full(len(part), w, dtype=np.float64) for part, (_, w) in zip(parts, weight_of, strict=True)]
             sums.append(np.bincount(np.concatenate(parts), np.concatenate(shares), minlength=count))
         required, optional = sums
-        names = np.flatnonzero(required)
+        names = np.flatnonzero(required > 0)
         asked = np.minimum((required[names] + optional[names]) / question.weight, 1.0)
         named = np.minimum(required[names] / self._name_weight[names], 1.0)
         scores = asked**_ASKED * named ** (1 - _ASKED) * self._worth[names]

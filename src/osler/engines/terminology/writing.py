@@ -21,7 +21,8 @@ FORMAT: Final = 1
 _WEAK_SHARE: Final = 0.15
 """Weight of a word of WEAK beside that of its rarity."""
 _WEAK: Final = frozenset(canonical(word) for word in WEAK)
-_BILLABLE, _ACTIVE = 1, 2
+BILLABLE, ACTIVE, SEVENTH = 1, 2, 4
+"""Flags of a code; SEVENTH: it needs a seventh character to be billable."""
 _LESS_LIKELY: Final = {"ICD-10-CM": "OPQTVWXYZ", "ICD-10": "OPQTVWXYZ", "ICD-9-CM": "EV"}
 """Chapters whose codes are meant less often than others of the same words: pregnancy, birth, poisoning, factors."""
 _PRIORS: Final = (
@@ -54,7 +55,7 @@ def write_index(release: Release, path: Path, *, compress: bool) -> None:
     arrays: dict[str, Array] = {
         "keys": keys[by_key],
         "by_key": by_key,
-        "flags": np.array([_BILLABLE * e.billable + _ACTIVE * e.active for e in entries], dtype=np.uint8),
+        "flags": np.array([BILLABLE * e.billable + ACTIVE * e.active + SEVENTH * bool(e.seventh) for e in entries], dtype=np.uint8),
         "effective": np.array([_day(e.effective) for e in entries], dtype=np.int32),
         "expiry": np.array([_day(e.expiry) for e in entries], dtype=np.int32),
         "prior": np.array([_prior(release.system, e) for e in entries], dtype=np.float32),
