@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from osler.bootstrap.places import read_settings
 
 if TYPE_CHECKING:
+    from osler.coding.terminology import Terminologies
     from osler.config import Settings
     from osler.encounters.ports import DocumentParser
     from osler.notes.service import NoteService
@@ -42,6 +43,14 @@ def speech_service(model: str = "base", settings: "Settings | None" = None) -> "
             store.locate("ge2e") / "pretrained.pt", digest=_digest(store, "ge2e", "pretrained.pt")
         ),
     )
+
+
+def terminologies(settings: "Settings | None" = None) -> "Terminologies":
+    """Return the terminologies that come with Osler and those imported into the data folder."""
+    from osler.engines.terminology.store import TerminologyStore
+
+    settings = settings or read_settings()
+    return TerminologyStore(settings.data_path / "terminologies")
 
 
 def _digest(store: "WeightsStore", name: str, path: str) -> str:
