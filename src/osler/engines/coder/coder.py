@@ -1,0 +1,155 @@
+"""The grounded coder: codes a note by the names of conditions in it; no code without words that earn it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from osler.coding.coder import CodedEntity, CodingTask, RankedCode, Reference, ReferenceSource, Setting, with_conflicts
+from osler.coding.terminology import Terminology
+from osler.engines.coder.combining import combined
+from osler.engines.coder.drafts import PASSING, Draft, score_of
+from osler.engines.coder.finding import Mention, Sentence, mentions, sentences
+from osler.engines.coder.refining import alternatives, refine
+from osler.engines.coder.said import said
+from osler.engines.coder.standing import Section, Standing, sections, standing
+from osler.engines.coder.vocabulary import Word, vocabulary, words_of
+from osler.kernel.engine_record import EngineRecord
+from osler.kernel.errors import NoClinicalContentError
+
+VERSION: Final = "1"
+"""Raised when the same note would give other codes."""
+
+_SIDES: Final = frozenset(("right", "left", "bilateral"))
+_SIMILAR: Final = 5
+_BY_WORDS: Final = 0.5
+"""The least score with which a terminology's own search names a line of the assessment."""
+_SIGNS: Final = ("R", "M25.5", "M79.6", "G89")
+"""Codes of complaints: where a note has an assessment, only those that it names are coded."""
+
+
+class GroundedCoder:
+    """Implements ``Coder``: for ICD-10-CM by names and rules, for any other terminology by the words so found."""
+
+    @property
+    def record(self) -> EngineRecord:
+        """What codes."""
+        return EngineRecord("grounded-coder", VERSION)
+
+    def code(self, task: CodingTask, terminology: Terminology) -> list[CodedEntity]:
+        """Return the patient's own present conditions with their codes. Raises NoClinicalContentError."""
+        spoken = task.transcript is not None and any(turn.text.strip() for turn in task.transcript.turns)
+        if not task.note.strip() and not spoken:
+            raise NoClinicalContentError("There is nothing to code: no note, and no transcript with words.")
+        drafts = _of_note(task, terminology) if task.note.strip() else []
+        drafts = said(task, terminology, drafts, vocabulary(), category=True)
+        drafts = combined(drafts, terminology)
+        return with_conflicts([_finished(draft, terminology) for draft in drafts], terminology)
+
+
+def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
+    text = task.note
+    words = words_of(text)
+    cut = sentences(text, words)
+    parts = sections(text, words, cut)
+    assessed = Section.LEADING in parts
+    wide = frozenset(form for word in words for form in word.forms)
+    drafts: list[Draft] = []
+    for mention in mentions(words, cut, vocabulary()):
+        sentence = cut[mention.sentence]
+        stands = standing(words, sentence, mention, parts[mention.sentence])
+        if not _coded(stands, task.setting):
+            continue
+        draft = _draft(text, words, sentence, mention, stands, terminology, wide)
+        if draft is None or (stands.former and PASSING.match(draft.code)):
+            continue
+        if assessed and not draft.leading and draft.code.startswith(_SIGNS) and task.setting is Setting.OUTPATIENT:
+            continue
+        drafts.append(draft)
+        if draft.other_side:
+            drafts.append(replace(draft, code=draft.other_side, references=list(draft.references), other_side=None))
+    return drafts
+
+
+def _coded(stands: Standing, setting: Setting) -> bool:
+    if stands.denied or stands.family or stands.hypothetical or stands.section in (Section.FAMILY, Section.SKIPPED):
+        return False
+    return not stands.uncertain or setting is Setting.INPATIENT
+
+
+def _draft(
+    text: str,
+    words: Sequence[Word],
+    sentence: Sentence,
+    mention: Mention,
+    stands: Standing,
+    terminology: Terminology,
+    wide: frozenset[str],
+) -> Draft | None:
+    near = frozenset(form for word in words[sentence.start : sentence.end] for form in word.forms)
+    near = (near - _SIDES) | _sides(words, sentence, mention)
+    leading = stands.section is Section.LEADING
+    coded = [(name, refine(terminology, name.code, near, wide)) for name in mention.names]
+    usable = [(name, refined) for name, refined in coded if refined is not None]
+    if not usable:
+        return None
+    name, refined = usable[0]
+    start, end = words[mention.start].token.start, words[mention.end - 1].token.end
+    return Draft(
+        code=refined.code,
+        text=text[start:end],
+        score=score_of(name.source, mention.cost, leading),
+        leading=leading,
+        hint=refined.hint,
+        others=[other.code for _, other in usable[1:] if other.code != refined.code],
+        references=[Reference(ReferenceSource.CONSULT_NOTE, text[start:end], start, end)],
+        words=name.words,
+        size=len(name.words) + len(near & _SIDES),
+        other_side=refined.other_side,
+    )
+
+
+def _sides(words: Sequence[Word], sentence: Sentence, mention: Mention) -> frozenset[str]:
+    """Return the sides that go with a mention: named in it, else the nearest one of its sentence."""
+    where = [(at, side) for at in range(sentence.start, sentence.end) for side in _SIDES.intersection(words[at].forms)]
+    inside = frozenset(side for at, side in where if mention.start <= at < mention.end)
+    if inside:
+        return inside
+
+    def apart(at: int) -> int:
+        return mention.start - at if at < mention.start else at - mention.end + 1
+
+    near = sorted((apart(at), side) for at, side in where if apart(at) <= 6)
+    return frozenset(near[0][1:]) if near else frozenset()
+
+
+def _finished(draft: Draft, terminology: Terminology) -> CodedEntity:
+    candidates: dict[str, float] = {}
+    for code in draft.others:
+        candidates.setdefault(code, draft.score * 0.7)
+    for match in terminology.search(draft.text, limit=_SIMILAR + 1):
+        candidates.setdefault(match.code, min(draft.score, match.score) * 0.8)
+    for place, code in enumerate(alternatives(terminology, draft.code)):
+        candidates.setdefault(code, draft.score * (0.5 - 0.01 * place))
+    candidates.pop(draft.code, None)
+    similar = sorted(candidates.items(), key=lambda item: -item[1])[:_SIMILAR]
+    return CodedEntity(
+        entity=draft.text,
+        primary=_ranked(draft.code, draft.score, terminology),
+        similar=tuple(_ranked(code, score, terminology) for code, score in similar),
+        references=tuple(sorted(draft.references, key=lambda r: (r.source.value, r.turn or 0, r.start))),
+        hint=draft.hint,
+    )
+
+
+def _ranked(code: str, score: float, terminology: Terminology) -> RankedCode:
+    found = terminology.find(code)
+    assert found is not None, "codes come from the terminology"
+    return RankedCode(
+        code=found.code,
+        description=found.description,
+        coding_system=terminology.system,
+        score=score,
+        valid=found.valid,
+        effective_date=found.effective_date,
+        hierarchy=found.hierarchy,
+    )

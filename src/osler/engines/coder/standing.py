@@ -1,0 +1,151 @@
+"""How a named condition stands, by the words near it and its section: denied, another's, feared, uncertain, past."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from osler.engines.coder.finding import Mention, Sentence
+from osler.engines.coder.vocabulary import Word
+from osler.notes.tokens import tokenize
+
+_MARKS: Final = frozenset("#*_•-–—.:|>1234567890 ")
+
+
+class Section(Enum):
+    """What a part of a note is for."""
+
+    NONE = auto()
+    LEADING = auto()
+    PAST = auto()
+    FAMILY = auto()
+    SKIPPED = auto()
+    OTHER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a condition stands with the patient."""
+
+    denied: bool = False
+    family: bool = False
+    hypothetical: bool = False
+    uncertain: bool = False
+    former: bool = False
+    section: Section = Section.NONE
+
+
+def sections(text: str, words: Sequence[Word], cut: Sequence[Sentence]) -> list[Section]:
+    """Return the section in which each sentence stands; a heading stands in the one that it opens."""
+    found: list[Section] = []
+    current = Section.NONE
+    names = {
+        _plain(name): section
+        for section, key in (
+            (Section.FAMILY, "family"),
+            (Section.SKIPPED, "skipped"),
+            (Section.LEADING, "leading"),
+            (Section.PAST, "past"),
+            (Section.OTHER, "other"),
+        )
+        for name in _cues()["sections"][key]
+    }
+    for sentence in cut:
+        start, end = words[sentence.start].token.start, words[sentence.end - 1].token.end
+        before = text.rfind("\n", 0, start) + 1
+        opens_line = not text[before:start].strip(" #*_•-–—\t0123456789.")
+        if opens_line and end - start <= 45:
+            current = names.get(_plain(text[start:end]), current)
+        found.append(current)
+    return found
+
+
+def standing(words: Sequence[Word], sentence: Sentence, mention: Mention, section: Section) -> Standing:
+    """Return how a condition stands that a sentence of this section names."""
+    norms = [word.token.norm for word in words[sentence.start : sentence.end]]
+    start, end = mention.start - sentence.start, mention.end - sentence.start
+    inside = norms[start:end]
+    former = _before(norms, start, "former") or _after(norms, end, "former")
+    if former and (_phrases_in(norms[:start], "former", "unless")):
+        former = False
+    return Standing(
+        denied=_before(norms, start, "denied") or _after(norms, end, "denied") or inside[:1] == ["no"],
+        family=section is Section.FAMILY or _family(norms, start),
+        hypothetical=_before(norms, start, "hypothetical") or _after(norms, end, "hypothetical"),
+        uncertain=_before(norms, start, "uncertain") or _after(norms, end, "uncertain"),
+        former=former,
+        section=section,
+    )
+
+
+def _before(norms: Sequence[str], start: int, kind: str) -> bool:
+    reach = _cues()[kind]["reach"]
+    for phrase in _phrases(kind, "before"):
+        for at in range(max(0, start - reach), start - len(phrase) + 1):
+            if tuple(norms[at : at + len(phrase)]) != phrase:
+                continue
+            between = norms[at + len(phrase) : start]
+            if kind == "denied" and phrase[0] in _short() and len(between) > 5:
+                continue
+            if not _clause_ends().intersection(between) and ";" not in between and ":" not in between:
+                return True
+    return False
+
+
+def _after(norms: Sequence[str], end: int, kind: str) -> bool:
+    following = norms[end : end + 8]
+    for at, norm in enumerate(following):
+        if norm in (",", ";", "but", "and") and at > 0:
+            following = following[:at]
+            break
+    for phrase in _phrases(kind, "after"):
+        for at in range(len(following) - len(phrase) + 1):
+            if tuple(following[at : at + len(phrase)]) == phrase and at <= 3:
+                return True
+    return False
+
+
+def _family(norms: Sequence[str], start: int) -> bool:
+    reach = _cues()["family"]["reach"]
+    ends = frozenset(_cues()["family"]["ends"])
+    for phrase in _phrases("family", "before"):
+        for at in range(max(0, start - reach), start - len(phrase) + 1):
+            if tuple(norms[at : at + len(phrase)]) == phrase and not ends.intersection(norms[at + len(phrase) : start]):
+                return True
+    return False
+
+
+def _phrases_in(norms: Sequence[str], kind: str, key: str) -> bool:
+    return any(
+        tuple(norms[at : at + len(phrase)]) == phrase
+        for phrase in _phrases(kind, key)
+        for at in range(len(norms) - len(phrase) + 1)
+    )
+
+
+@cache
+def _phrases(kind: str, key: str) -> tuple[tuple[str, ...], ...]:
+    listed = _cues()[kind].get(key, ())
+    return tuple(tuple(token.norm for token in tokenize(phrase)) for phrase in listed)
+
+
+@cache
+def _short() -> frozenset[str]:
+    return frozenset(_cues()["denied"]["short"])
+
+
+@cache
+def _clause_ends() -> frozenset[str]:
+    return frozenset(_cues()["clause"]["ends"])
+
+
+@cache
+def _cues() -> Mapping[str, Any]:
+    return tomllib.loads(files("osler.engines.coder").joinpath("data", "cues.toml").read_text(encoding="utf-8"))
+
+
+def _plain(heading: str) -> str:
+    return heading.strip("".join(_MARKS)).lower()
