@@ -148,7 +148,8 @@ class SegmentCutter:
         longest = round(LONGEST * PCM_SECOND)
         shortest = round(SHORTEST * PCM_SECOND)
         if len(self._held) >= shortest + 2 * _FRAME * _PAUSE_FRAMES:
-            samples = np.frombuffer(bytes(self._held[:longest]), "<i2").astype(np.float32)
+            whole = min(len(self._held), longest) // SAMPLE_BYTES * SAMPLE_BYTES
+            samples = np.frombuffer(bytes(self._held[:whole]), "<i2").astype(np.float32)
             cut = pause_in(samples, shortest // SAMPLE_BYTES)
             if cut is None and len(self._held) >= longest:
                 cut = quietest_in(samples, shortest // SAMPLE_BYTES)
@@ -211,7 +212,6 @@ class AudioStream:
     stored: tuple[Streamed, ...] = ()
     """The segments that were durable before this connection."""
     most_bytes: int = 2 * 1024**3
-    stalled: float = STALLED
     clock: Callable[[], float] = time.monotonic
     received: int = 0
     """Bytes of the stream that came, those before this connection included."""
@@ -236,7 +236,7 @@ class AudioStream:
             self.received += len(data)
             self._changed.notify_all()
             try:
-                async with asyncio.timeout(self.stalled):
+                async with asyncio.timeout(STALLED):
                     await self._changed.wait_for(lambda: self.received - self.offset <= MOST_PENDING or self._ended)
             except TimeoutError:
                 raise TooFastError(
@@ -264,6 +264,10 @@ class AudioStream:
         """Have what is held stored, and return once this stream stores nothing any more."""
         await self.end()
         await self._over.wait()
+
+    def let_go(self) -> None:
+        """Say that nothing is stored any more, whatever was begun."""
+        self._over.set()
 
     async def _stored_one_by_one(self) -> AsyncIterator[Streamed]:
         while data := await self._next():
@@ -325,8 +329,11 @@ class AudioStreams:
         await self._audio.segments(organization_id, encounter_id, recording_id)  # of this encounter, or nothing ends
         former = self._open.get(recording_id)
         if former is not None:
-            async with asyncio.timeout(TAKE_OVER):
-                await former.give_up()
+            try:
+                async with asyncio.timeout(TAKE_OVER):
+                    await former.give_up()
+            except TimeoutError:
+                raise ConflictError("Another connection still stores what it received; try again.") from None
         recording, segments = await self._audio.segments(organization_id, encounter_id, recording_id)
         if recording.state is RecordingState.ERASED:
             raise ErasedError("The audio of this recording was erased for good.")
@@ -360,6 +367,7 @@ class AudioStreams:
         try:
             yield
         finally:
+            stream.let_go()
             if self._open.get(stream.recording.id) is stream:
                 del self._open[stream.recording.id]
 

@@ -20,6 +20,10 @@ LAST_ANSWERS: Final = 10
 
 BACKLOG: Final = 2048
 
+PING_TIMEOUT: Final = 60.0
+"""Seconds in which a WebSocket's other end must answer a ping. While what came is stored nothing is read, so this is
+more than a client may be kept waiting."""
+
 
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -46,6 +50,7 @@ async def _serve(settings: "Settings", listener: socket.socket, stop: "Stop", *,
     import uvicorn
 
     from osler.api.app import create_app
+    from osler.api.scribe.live_stream import MOST_AUDIO
 
     log = structlog.get_logger()
 
@@ -67,7 +72,10 @@ async def _serve(settings: "Settings", listener: socket.socket, stop: "Stop", *,
             access_log=False,
             server_header=False,
             lifespan="off",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=MOST_AUDIO,
+            ws_ping_timeout=PING_TIMEOUT,
+            ws_per_message_deflate=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=LAST_ANSWERS,
         )

@@ -14,6 +14,7 @@ from osler.api.scribe.auth import authentication_routes
 from osler.api.scribe.context import context_routes
 from osler.api.scribe.errors import know_fields, response_to
 from osler.api.scribe.linked_accounts import linked_account_routes
+from osler.api.scribe.live_stream import live_stream_routes
 from osler.api.scribe.openapi import described, field_names
 from osler.api.scribe.profiles import profile_routes
 from osler.api.scribe.route import scribe_router
@@ -32,6 +33,7 @@ CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Session context", context_routes),
     ("Patient profiles", profile_routes),
     ("Templates", template_routes),
+    ("Transcription", live_stream_routes),
     ("Linked accounts", linked_account_routes),
 )
 """The chapters of the description behind the bearer token, in the order in which a request is compared with them."""

@@ -5,6 +5,8 @@ from typing import Protocol
 from osler.access.idempotency import IdempotencyService
 from osler.access.service import AccessService
 from osler.access.tokens import BearerTokens
+from osler.audio.service import AudioService
+from osler.audio.streaming import AudioStreams
 from osler.audit.service import AuditService
 from osler.encounters.context import ContextDocumentService
 from osler.encounters.profiles import PatientProfileService
@@ -13,6 +15,7 @@ from osler.kernel.clock import Clock
 from osler.notes.overview import OverviewService
 from osler.notes.template_library import TemplateService
 from osler.pipeline.encounter_editing import EncounterEditing
+from osler.speech.live import LiveTexts
 
 
 class ScribeServices(Protocol):
@@ -44,6 +47,15 @@ class ScribeServices(Protocol):
 
     @property
     def templates(self) -> TemplateService: ...
+
+    @property
+    def audio(self) -> AudioService: ...
+
+    @property
+    def streams(self) -> AudioStreams: ...
+
+    @property
+    def live_texts(self) -> LiveTexts: ...
 
     @property
     def audit(self) -> AuditService: ...
