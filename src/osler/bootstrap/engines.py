@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from osler.coding.terminology import Terminologies
     from osler.config import Settings
     from osler.encounters.ports import DocumentParser
+    from osler.notes.ports import Assistant, FormFiller
     from osler.notes.service import NoteService
     from osler.speech.service import SpeechService
     from osler.weights.service import WeightsStore
@@ -65,6 +66,22 @@ def note_service() -> "NoteService":
     from osler.notes.service import NoteService
 
     return NoteService(GroundedNoteWriter())
+
+
+@cache
+def form_filler() -> "FormFiller":
+    """Return what answers forms, which needs no weights and no network."""
+    from osler.engines.grounded.forms import GroundedFormFiller
+
+    return GroundedFormFiller()
+
+
+@cache
+def assistant() -> "Assistant":
+    """Return what answers questions about a visit, which needs no weights and no network."""
+    from osler.engines.grounded.asking import GroundedAssistant
+
+    return GroundedAssistant()
 
 
 def document_parser(settings: "Settings | None" = None) -> "DocumentParser":

@@ -72,6 +72,7 @@ class SourceKind(StrEnum):
     LINKED_NOTE = "linked_note"
     LINKED_TRANSCRIPT = "linked_transcript"
     ADDITION = "addition"
+    CONSULT_NOTE = "consult_note"
 
 
 @dataclass(frozen=True, slots=True)

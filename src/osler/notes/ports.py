@@ -1,13 +1,15 @@
 """What notes need from engines (synchronous CPU work, as in speech) and from storage."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from osler.encounters.model import EncounterFilter
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
+from osler.notes.asking import AnswerPart, Question
+from osler.notes.forms import FormAnswer, FormQuestion
 from osler.notes.model import (
     Document,
     EncounterOverview,
@@ -18,7 +20,7 @@ from osler.notes.model import (
     VoiceStyle,
 )
 from osler.notes.templates import Template
-from osler.notes.writing import WritingTask, WrittenPart
+from osler.notes.writing import VisitSources, WritingTask, WrittenPart
 from osler.speech.model import Transcript
 
 
@@ -57,6 +59,30 @@ class NoteWriter(Protocol):
 
         The call itself raises NoClinicalContentError if the sources hold nothing that the template asks for.
         """
+        ...
+
+
+class FormFiller(Protocol):
+    """Answers the questions of forms. Calls from several threads at once give what they give one after the other."""
+
+    @property
+    def record(self) -> EngineRecord: ...
+
+    def fill(
+        self, sources: VisitSources, questions: Sequence[FormQuestion], visit_day: date
+    ) -> Sequence[FormAnswer | None]:
+        """Return an answer to each question, each with evidence; None where the visit does not say."""
+        ...
+
+
+class Assistant(Protocol):
+    """Answers questions about one visit, and edits texts. As for threads, see :class:`FormFiller`."""
+
+    @property
+    def record(self) -> EngineRecord: ...
+
+    def answer(self, question: Question) -> Iterator[AnswerPart]:
+        """Return the parts of the answer in their order, at least one; what is said of the visit has evidence."""
         ...
 
 
