@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from osler.bootstrap.engines import document_parser, missing_weights, note_service, speech_service
+from osler.bootstrap.engines import (
+    assistant,
+    document_parser,
+    form_filler,
+    missing_weights,
+    note_service,
+    speech_service,
+)
 from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
 from osler.bootstrap.work import EngineKind, with_concurrency, workflow_engine
 
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
     from osler.notes.documents import DocumentRecordService
+    from osler.notes.ask_service import AskService
+    from osler.notes.form_records import FormService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
@@ -81,6 +90,8 @@ class Core:
     notes: "NoteRecordService"
     documents: "DocumentRecordService"
     sources: "SourceService"
+    forms: "FormService"
+    asking: "AskService"
     composing: "Composing"
     templates: "TemplateService"
     editing: "EncounterEditing"
@@ -93,6 +104,11 @@ class Core:
     def max_upload_bytes(self) -> int:
         """The largest body of a request."""
         return self.settings.max_upload_mb * 1_000_000
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long a client may pause inside of a request's body."""
+        return self.settings.pause_seconds
 
     def missing_weights(self) -> Sequence[str]:
         """Return the names of the models that jobs need and the store does not have whole."""
@@ -213,6 +229,8 @@ def _services(
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.notes.documents import DocumentRecordService
+    from osler.notes.ask_service import AskService
+    from osler.notes.form_records import FormService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
@@ -458,6 +476,16 @@ def _services(
         live_texts=LiveTexts(database=database, recordings=recording_rows, transcripts=transcript_rows),
         notes=notes,
         sources=sources,
+        forms=FormService(
+            database=database,
+            sources=sources,
+            answers=document_rows,
+            encounters=encounter_rows,
+            load_filler=form_filler,
+            audit=audit,
+            clock=clock,
+        ),
+        asking=AskService(database=database, sources=sources, notes=note_rows, load_assistant=assistant),
         documents=documents,
         composing=composing,
         templates=templates,
