@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from osler.engines.grounded.additions import is_command
 from osler.engines.grounded.layout import arranged, pieces_by_section
 from osler.engines.grounded.phrasing import Line
+from osler.engines.grounded.repetition import content
 from osler.engines.grounded.searching import searched
-from osler.engines.grounded.visit import in_order, length, read_visit, sentences
+from osler.engines.grounded.sources import Beside, beside
+from osler.engines.grounded.visit import LEAST_RANK, in_order, length, read_visit, sentences
 from osler.kernel.errors import NoClinicalContentError
-from osler.notes.model import Section, Sentence, VoiceStyle
+from osler.notes.model import Section, Sentence, SourceKind, VoiceStyle
 from osler.notes.ports import FindingExtractor
 from osler.notes.template_filling import Filled, FilledLine, Topic, fill
 from osler.notes.template_placeholders import distribute, targets_of
@@ -19,6 +22,10 @@ from osler.notes.writing import WritingTask, WrittenPart
 
 NOTHING: Final = (
     "Nothing clinical was said in this transcript, so there is no note to write; check that it is the right recording."
+)
+NOTHING_BESIDE: Final = (
+    "This visit has no transcript, and nothing beside it holds what belongs in a note; record it or add what is to be "
+    "written."
 )
 NOT_ASKED_FOR: Final = (
     "Nothing of this visit is what the template asks for, so there is no text to write; choose another template."
@@ -31,10 +38,12 @@ Place = tuple[str, int]
 def composed_parts(task: WritingTask, extractor: FindingExtractor) -> Iterator[WrittenPart]:
     """Return the parts of the text; raises NoClinicalContentError before the first."""
     visit = read_visit(task.sources.transcript, extractor)
-    if not visit.lines:
-        raise NoClinicalContentError(NOTHING)
-    style = VoiceStyle.GOLDILOCKS if task.voice_style is VoiceStyle.MY_VOICE else task.voice_style
-    kept = visit.lines[: length(visit.lines, style)]
+    others = beside(task.sources.others, visit, extractor)
+    if not visit.lines and not others.lines:
+        raise NoClinicalContentError(NOTHING if task.sources.transcript.turns else NOTHING_BESIDE)
+    own = task.voice_style is VoiceStyle.MY_VOICE
+    style = others.steering.style(VoiceStyle.GOLDILOCKS if own else task.voice_style)
+    kept = _kept(visit.lines[: length(visit.lines, style)], others, style)
     ordered = [
         line
         for part in part_names()
@@ -48,7 +57,17 @@ def composed_parts(task: WritingTask, extractor: FindingExtractor) -> Iterator[W
     filled = fill(task.template, answers)
     if not said:
         raise NoClinicalContentError(NOT_ASKED_FOR)
-    return _parts(arranged(filled.lines, task.brain, targets_of(task.template)), said)
+    return _parts(arranged(filled.lines, others.steering.brain or task.brain, targets_of(task.template)), said)
+
+
+def _kept(said: Sequence[Line], others: Beside, style: VoiceStyle) -> list[Line]:
+    """Return the visit's lines of a style with those beside it; what the clinician repeats stands in his words."""
+    besides = [line for line in others.lines if line.rank >= LEAST_RANK[style]]
+    added = [content(line.text) for line in besides if line.evidence[0].source is SourceKind.ADDITION]
+    told = [
+        line for line in said if not is_command(line.text) and not any(content(line.text) <= words for words in added)
+    ]
+    return [line for line in (*told, *besides) if not others.steering.leaves_out(line)]
 
 
 def answered_by(template: TemplateText, lines: Sequence[Line]) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """The two forms of a filled template, of the same words: structured in lists (LEFT), told in paragraphs (RIGHT)."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -23,12 +24,13 @@ def arranged(
     RIGHT makes a paragraph of them, one for each problem of a plan; numbered lists and medications stay lists.
     """
     done: list[FilledLine] = []
+    answers = Counter(map(_alone, lines))
     for name, group in groupby(lines, key=_alone):
         inside = list(group)
         if name is None:
             done += inside
         elif brain is Brain.LEFT:
-            done += _listed(inside)
+            done += _listed(inside) if answers[name] > 1 else inside
         elif _stays_listed(inside, targets.get(name, ())):
             done += inside
         else:
@@ -71,9 +73,6 @@ def _is_topic(line: FilledLine) -> bool:
 
 
 def _listed(inside: Sequence[FilledLine]) -> Iterator[FilledLine]:
-    if len(inside) == 1:
-        yield inside[0]
-        return
     for line in inside:
         yield line if line.mark or _is_topic(line) else replace(line, mark="- ")
 

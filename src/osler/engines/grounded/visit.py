@@ -55,6 +55,7 @@ class Visit:
     lines: Sequence[Line] = ()
     problems: Sequence[Line] = ()
     reference: Reference = NEUTRAL
+    findings: Sequence[Finding] = ()
 
 
 def read_visit(transcript: Transcript, extractor: FindingExtractor) -> Visit:
@@ -65,7 +66,8 @@ def read_visit(transcript: Transcript, extractor: FindingExtractor) -> Visit:
     said = utterances(transcript)
     reference = reference_of(transcript)
     named = plan_problems(said, findings) or main_problem(said, findings)
-    return Visit(ranked_lines(transcript, said, findings, reference), problem_lines(named, transcript), reference)
+    lines = ranked_lines(transcript, said, findings, reference)
+    return Visit(lines, problem_lines(named, transcript), reference, findings)
 
 
 def ranked_lines(
