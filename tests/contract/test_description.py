@@ -15,10 +15,7 @@ LATER = frozenset(
         "uploadSessionAudio",
         "getSessionTranscript",
         "getLiveSessionTranscript",
-        "generateConsultNote",
         "generateCustomTemplateConsultNote",
-        "generateDocument",
-        "listSessionDocuments",
         "getSessionClinicalCodes",
         "askHeidi",
     }

@@ -136,7 +136,9 @@ async def test_a_note_that_failed_does_not_hide_the_written_one_before_it(lab: L
     first = await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
     lab.writer.during = fail
     await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
-    await lab.release.sign(CLIENT, lab.organization.id, encounter.id, lab.user.id)
+    with pytest.raises(ConflictError, match="confirm"):
+        await lab.release.sign(CLIENT, lab.organization.id, encounter.id, lab.user.id)
+    await lab.release.sign(CLIENT, lab.organization.id, encounter.id, lab.user.id, confirmed=True)
     shown = {d.slot: d.source_id for d in await lab.release.of_encounter(lab.organization.id, encounter.id)}
     assert shown["note"] == first.id
 

@@ -5,6 +5,7 @@ as HTML sends HTML, which is stored as it came and sanitised whenever it is show
 """
 
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from osler.notes.model import ContentType, Document, NoteVersion, WrittenText
@@ -36,18 +37,23 @@ def shown(text: NoteVersion | Document) -> str:
     """Return what a text says in the form in which it was asked for; empty if it has no content."""
     if text.content is None:
         return ""
-    return as_html(text.content) if asked_for_html(text) else text.content.text
+    return "".join(shown_pieces(text)) if asked_for_html(text) else text.content.text
 
 
-def as_html(content: WrittenText) -> str:
-    """Return a text as sanitised HTML: of a generated one its pieces one after another, as they were streamed."""
-    if content.content_type is ContentType.HTML:
-        return sanitised(content.text)
-    starts = (0, *content.ends)
-    ends = (*content.ends, len(content.text))
-    return "".join(
-        markdown_html(content.text[start:end]) for start, end in zip(starts, ends, strict=True) if start < end
-    )
+def shown_pieces(text: NoteVersion | Document) -> list[str]:
+    """Return :func:`shown` in the pieces in which it was written, none of them empty."""
+    if text.content is None:
+        return []
+    pieces = _pieces(text.content)
+    if asked_for_html(text):
+        by_hand = text.content.content_type is ContentType.HTML
+        pieces = [sanitised(piece) if by_hand else markdown_html(piece) for piece in pieces]
+    return [piece for piece in pieces if piece]
+
+
+def _pieces(content: WrittenText) -> list[str]:
+    borders = (0, *content.ends, len(content.text))
+    return [content.text[start:end] for start, end in pairwise(borders) if start < end]
 
 
 def markdown_html(text: str) -> str:

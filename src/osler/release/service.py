@@ -63,6 +63,18 @@ class ReleaseService:
         if await self._automatic(transaction, transcript.organization_id):
             await self._show_transcript(transaction, SYSTEM, transcript)
 
+    async def transcript_corrected(
+        self, transaction: Transaction, actor: Actor, transcript: TranscriptVersion
+    ) -> None:
+        """Show a corrected transcript in place of one that is readable already; else as :meth:`release_transcript`."""
+        shown = await self._releases.of_encounters(
+            transaction, transcript.organization_id, [transcript.encounter_id]
+        )
+        if any(document.slot == TRANSCRIPT for document in shown):
+            await self._show_transcript(transaction, actor, transcript)
+        else:
+            await self.release_transcript(transaction, transcript)
+
     async def release_note(self, transaction: Transaction, note: NoteVersion) -> None:
         """Show a note that was just completed, if the organization releases automatically and no newer one is shown."""
         if await self._automatic(transaction, note.organization_id):
@@ -75,44 +87,119 @@ class ReleaseService:
         if await self._automatic(transaction, document.organization_id):
             await self._show_document(transaction, SYSTEM, document)
 
-    async def sign(self, actor: Actor, organization_id: str, encounter_id: str, user_id: str) -> Encounter:
+    async def sign_note(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        user_id: str,
+        *,
+        version: int | None = None,
+        confirmed: bool = False,
+    ) -> NoteVersion:
+        """As :meth:`sign`, where there must be a note to sign; returns it."""
+        async with self._database.write() as transaction:
+            # First, as it holds the encounter, so that the newest note stays the newest.
+            await self._refuse(transaction, organization_id, encounter_id, version, confirmed=confirmed)
+            before = await self._newest_note(transaction, organization_id, encounter_id)
+            if before is None or before.signed_at is not None:
+                raise ConflictError("There is no note to sign, or it is signed already.")
+            await self._sign(transaction, actor, organization_id, encounter_id, user_id, version, confirmed=confirmed)
+            return await self._notes.get(transaction, organization_id, before.id)
+
+    async def sign(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        user_id: str,
+        *,
+        version: int | None = None,
+        confirmed: bool = False,
+    ) -> Encounter:
         """Sign the newest note and the documents, and show everything of the encounter that is complete.
 
-        Raises NotFoundError, ErasedError, ConflictError (nothing to sign, or the note is still being written).
+        ``version`` is the one that was read: another current one is not signed. ``confirmed`` signs a stale note too,
+        and the one before a newest one that could not be written.
+
+        Raises NotFoundError, ErasedError, ConflictError (nothing to sign, the note is still being written, or what
+        ``version`` and ``confirmed`` say).
         """
         async with self._database.write() as transaction:
-            encounter = await self._encounters.lock(transaction, organization_id, encounter_id)
-            if encounter.state is EncounterState.ERASED:
-                raise ErasedError("This encounter was erased for good.")
-            current = await self._notes.current(transaction, organization_id, encounter_id)
-            if current is not None and current.status is TextStatus.GENERATING:
-                raise ConflictError("The note is still being written; sign it when it is there.")
-            now = self._clock.now()
-            signed = await self._notes.sign(transaction, organization_id, encounter_id, user_id, now)
-            if not signed:
-                raise ConflictError("There is nothing to sign: no note or document that is not signed already.")
-            encounter = await self._encounters.save(
-                transaction,
-                replace(encounter, state=EncounterState.SIGNED, signed_at=now, signed_by=user_id, updated_at=now),
+            return await self._sign(
+                transaction, actor, organization_id, encounter_id, user_id, version, confirmed=confirmed
             )
-            transcript = await self._transcripts.current(transaction, organization_id, encounter_id)
-            if transcript is not None:
-                await self._show_transcript(transaction, actor, transcript)
-            note = await self._newest_note(transaction, organization_id, encounter_id)
-            if note is not None:
-                await self._show_note(transaction, actor, note)
-            for document in await self._documents.list(transaction, organization_id, encounter_id):
-                if document.status is TextStatus.CREATED and document.content is not None:
-                    await self._show_document(transaction, actor, document)
-            event = AuditEvent(
-                organization_id=organization_id,
-                actor=actor,
-                action="encounter.signed",
-                at=now,
-                subject={"encounter": encounter_id, "user": user_id},
-                detail={"texts": str(len(signed))},
+
+    async def _refuse(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        encounter_id: str,
+        version: int | None,
+        *,
+        confirmed: bool,
+    ) -> Encounter:
+        """Hold the encounter, if its note can be signed as it stands."""
+        encounter = await self._encounters.lock(transaction, organization_id, encounter_id)
+        if encounter.state is EncounterState.ERASED:
+            raise ErasedError("This encounter was erased for good.")
+        current = await self._notes.current(transaction, organization_id, encounter_id)
+        if version is not None and (current is None or current.version != version):
+            raise ConflictError("There is a newer version of the note than the one to be signed; read that first.")
+        if current is None:
+            return encounter
+        if current.status is TextStatus.GENERATING:
+            raise ConflictError("The note is still being written; sign it when it is there.")
+        if not confirmed and current.status is TextStatus.FAILED:
+            raise ConflictError(
+                "The newest version of the note could not be written; have it written again, or confirm that the one "
+                "before it is to be signed."
             )
-            await self._audit.append(transaction, [event])
+        if not confirmed and current.stale and current.signed_at is None:
+            raise ConflictError(
+                "What the note rests on has changed since it was written; have it written again, or confirm that it "
+                "is to be signed as it is."
+            )
+        return encounter
+
+    async def _sign(
+        self,
+        transaction: Transaction,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        user_id: str,
+        version: int | None,
+        *,
+        confirmed: bool,
+    ) -> Encounter:
+        encounter = await self._refuse(transaction, organization_id, encounter_id, version, confirmed=confirmed)
+        now = self._clock.now()
+        signed = await self._notes.sign(transaction, organization_id, encounter_id, user_id, now)
+        if not signed:
+            raise ConflictError("There is nothing to sign: no note or document that is not signed already.")
+        encounter = await self._encounters.save(
+            transaction,
+            replace(encounter, state=EncounterState.SIGNED, signed_at=now, signed_by=user_id, updated_at=now),
+        )
+        transcript = await self._transcripts.current(transaction, organization_id, encounter_id)
+        if transcript is not None:
+            await self._show_transcript(transaction, actor, transcript)
+        note = await self._newest_note(transaction, organization_id, encounter_id)
+        if note is not None:
+            await self._show_note(transaction, actor, note)
+        for document in await self._documents.list(transaction, organization_id, encounter_id):
+            if document.status is TextStatus.CREATED and document.content is not None:
+                await self._show_document(transaction, actor, document)
+        event = AuditEvent(
+            organization_id=organization_id,
+            actor=actor,
+            action="encounter.signed",
+            at=now,
+            subject={"encounter": encounter_id, "user": user_id},
+            detail={"texts": str(len(signed))},
+        )
+        await self._audit.append(transaction, [event])
         return encounter
 
     async def settle(self, transaction: Transaction, encounter: Encounter) -> Encounter:

@@ -11,8 +11,11 @@ from starlette.responses import Response
 
 from osler import __version__
 from osler.api.scribe.auth import authentication_routes
+from osler.api.scribe.consult_note import consult_note_routes
 from osler.api.scribe.context import context_routes
+from osler.api.scribe.documents import document_routes
 from osler.api.scribe.errors import know_fields, response_to
+from osler.api.scribe.evidence import evidence_routes
 from osler.api.scribe.linked_accounts import linked_account_routes
 from osler.api.scribe.live_stream import live_stream_routes
 from osler.api.scribe.openapi import described, field_names
@@ -20,6 +23,7 @@ from osler.api.scribe.profiles import profile_routes
 from osler.api.scribe.route import scribe_router
 from osler.api.scribe.services import ScribeServices
 from osler.api.scribe.sessions import session_routes
+from osler.api.scribe.sign_off import sign_off_routes
 from osler.api.scribe.templates import template_routes
 from osler.kernel.errors import OslerError
 
@@ -31,6 +35,10 @@ Routes = Callable[[ScribeServices, APIRouter], APIRouter]
 CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Sessions", session_routes),
     ("Session context", context_routes),
+    ("Consult note", consult_note_routes),
+    ("Consult note", evidence_routes),
+    ("Consult note", sign_off_routes),
+    ("Documents", document_routes),
     ("Patient profiles", profile_routes),
     ("Templates", template_routes),
     ("Transcription", live_stream_routes),

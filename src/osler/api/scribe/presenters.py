@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from osler.audio.model import AudioRecording, RecordingState
 from osler.encounters.model import ContextDocument, Encounter, EncounterPatient, PatientProfile
+from osler.notes.html import asked_for_html, shown
 from osler.notes.model import ContentType, Document, EncounterOverview, NoteVersion, TextStatus
 from osler.notes.records import ERASED
+from osler.pipeline.composing import VOICE_NOTES
 
 Json = dict[str, Any]
 
@@ -74,7 +76,7 @@ def session(overview: EncounterOverview) -> Json:
         "updated_at": moment(encounter.updated_at),
         "language_code": encounter.language_code,
         "output_language_code": encounter.output_language_code,
-        "documents": [document(each) for each in overview.documents] or None,
+        "documents": [document(each) for each in overview.documents if each.status is TextStatus.CREATED] or None,
         "ehr_appt_id": encounter.ehr_appointment_id,
         "ehr_provider": encounter.ehr_provider,
         "ehr_patient_id": encounter.ehr_patient_id,
@@ -112,11 +114,10 @@ def audio(recording: AudioRecording) -> Json:
 
 def consult_note(note: NoteVersion) -> Json:
     """Return the current note. ``failure`` is ours: what a FAILED note's reader can do."""
-    gone = note.status is TextStatus.CREATED and note.content is None
-    failed = gone or note.status is TextStatus.FAILED
+    failed = note.status is TextStatus.FAILED or (note.status is TextStatus.CREATED and note.content is None)
     told: Json = {
         "status": "FAILED" if failed else note.status.name,
-        "result": note.content.text if note.content is not None and not failed else None,
+        "result": shown(note) if note.content is not None and not failed else None,
         "heading": note.content.heading if note.content is not None else None,
         "brain": note.options.get("brain", "LEFT"),
         "voice_style": note.voice_style,
@@ -126,11 +127,22 @@ def consult_note(note: NoteVersion) -> Json:
         "ai_command_text": note.options.get("ai_command_text"),
         "feedback": note.options.get("feedback"),
         "dictation_cleanup_mode": note.options.get("dictation_cleanup_mode"),
+        "version": note.version,
+        "content_type": (ContentType.HTML if asked_for_html(note) else ContentType.MARKDOWN).value,
+        "stale": note.stale,
+        "signed_at": None if note.signed_at is None else moment(note.signed_at),
     }
     if failed:
-        code = ERASED if gone else note.failure or ""
-        told["failure"] = {"type": code, "msg": FAILURES.get(code, OTHER_FAILURE)}
+        told["failure"] = failure_of(note)
+    if VOICE_NOTES in note.options:
+        told["voice_notes"] = int(note.options[VOICE_NOTES])
     return told
+
+
+def failure_of(text: NoteVersion | Document) -> dict[str, str]:
+    """Return why a text could not be written and what its reader can do; one without content was erased."""
+    code = text.failure or "" if text.status is TextStatus.FAILED else ERASED
+    return {"type": code or "WritingFailedError", "msg": FAILURES.get(code, OTHER_FAILURE)}
 
 
 def document(written: Document) -> Json:
@@ -144,8 +156,8 @@ def document(written: Document) -> Json:
         "generation_type": written.options.get("generation_method", "TEMPLATE"),
         "brain": written.options.get("brain", "LEFT"),
         "voice_style": written.voice_style,
-        "content": written.content.text if written.content else "",
-        "content_type": (written.content.content_type if written.content else ContentType.MARKDOWN).value,
+        "content": shown(written),
+        "content_type": (ContentType.HTML if asked_for_html(written) else ContentType.MARKDOWN).value,
     }
 
 

@@ -12,10 +12,15 @@ from osler.encounters.context import ContextDocumentService
 from osler.encounters.profiles import PatientProfileService
 from osler.encounters.service import EncounterService
 from osler.kernel.clock import Clock
+from osler.notes.documents import DocumentRecordService
 from osler.notes.overview import OverviewService
+from osler.notes.records import NoteRecordService
 from osler.notes.template_library import TemplateService
+from osler.pipeline.composing import Composing
 from osler.pipeline.encounter_editing import EncounterEditing
+from osler.release.service import ReleaseService
 from osler.speech.live import LiveTexts
+from osler.speech.records import TranscriptService
 
 
 class ScribeServices(Protocol):
@@ -47,6 +52,21 @@ class ScribeServices(Protocol):
 
     @property
     def templates(self) -> TemplateService: ...
+
+    @property
+    def transcripts(self) -> TranscriptService: ...
+
+    @property
+    def notes(self) -> NoteRecordService: ...
+
+    @property
+    def documents(self) -> DocumentRecordService: ...
+
+    @property
+    def composing(self) -> Composing: ...
+
+    @property
+    def release(self) -> ReleaseService: ...
 
     @property
     def audio(self) -> AudioService: ...

@@ -52,6 +52,16 @@ class ToldConsultNote(Answered):
     ai_command_text: str | None
     feedback: str | None
     dictation_cleanup_mode: str | None
+    version: int = Field(description="Counts from 1.", json_schema_extra=OURS)
+    content_type: Literal["MARKDOWN", "HTML"] = Field(description="The form of `result`.", json_schema_extra=OURS)
+    stale: bool = Field(description="Whether what it rests on has changed since.", json_schema_extra=OURS)
+    signed_at: Time | None = Field(json_schema_extra=OURS)
+    voice_notes: int | None = Field(
+        default=None,
+        description="Of a note in the style MY_VOICE: how many of the user's own notes it was learned from. 0: there "
+        "are none yet, and it is written as GOLDILOCKS.",
+        json_schema_extra=OURS,
+    )
     failure: NoteFailure | None = Field(
         default=None, description="Beside the status FAILED: why, and what to do.", json_schema_extra=OURS
     )

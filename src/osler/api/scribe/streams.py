@@ -1,7 +1,7 @@
 """Texts that are read while they are written: objects one a line, or server-sent events where the client asks."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -9,16 +9,30 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from osler.api.scribe.values import Answered
+from osler.api.scribe.values import OURS, Answered
 
 LINES: Final = "application/x-ndjson"
 EVENTS: Final = "text/event-stream"
 
+ALIVE: Final = b": \n\n"
+"""An event stream's comment, which clients skip. Lines have no such thing: an empty one would be no JSON."""
+
 
 class StreamChunk(Answered):
-    """A piece of a text. All pieces one after another are the text."""
+    """A piece of a text. All pieces one after another are the text. The keys of ours come in a last object alone."""
 
-    data: str = Field(description="The next characters of the text.")
+    data: str = Field(description="The next characters of the text; empty in a last object that says something else.")
+    error: dict[str, str] | None = Field(
+        default=None,
+        description="Why the text breaks off here: `type`, and `msg` with what to do. Nothing comes after it.",
+        json_schema_extra=OURS,
+    )
+    voice_notes: int | None = Field(
+        default=None,
+        description="Of a text in the style MY_VOICE: how many of the user's own notes it was learned from. 0: there "
+        "are none yet, and the text is written as GOLDILOCKS.",
+        json_schema_extra=OURS,
+    )
 
 
 class StreamedText(StreamingResponse):
@@ -45,7 +59,11 @@ def described_stream(description: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-async def streamed(request: Request, pieces: AsyncIterator[str]) -> StreamedText:
+Said = str | Mapping[str, Any]
+"""A piece of a text, empty to show that the connection lives; or a last object, whole."""
+
+
+async def streamed(request: Request, pieces: AsyncIterator[Said]) -> StreamedText:
     """Answer with a text as it is written, in the form that ``Accept`` asks for.
 
     Returns when the first piece is there, so that what fails before it is answered as any error. A failure after it
@@ -61,6 +79,8 @@ async def streamed(request: Request, pieces: AsyncIterator[str]) -> StreamedText
             async for piece in rest:
                 if piece:
                     yield _frame(piece, as_events)
+                elif as_events:
+                    yield ALIVE
 
     return StreamedText(
         body(),
@@ -90,7 +110,7 @@ def wants_events(accept: str) -> bool:
     return events > 0 and events >= lines
 
 
-async def _closeable(pieces: AsyncIterator[str]) -> AsyncGenerator[str]:
+async def _closeable(pieces: AsyncIterator[Said]) -> AsyncGenerator[Said]:
     """Yield what comes, and close its source in the end if it can be closed."""
     try:
         async for piece in pieces:
@@ -101,6 +121,6 @@ async def _closeable(pieces: AsyncIterator[str]) -> AsyncGenerator[str]:
             await close()
 
 
-def _frame(piece: str, as_event: bool) -> bytes:
-    line = json.dumps({"data": piece}, ensure_ascii=False)
+def _frame(piece: Said, as_event: bool) -> bytes:
+    line = json.dumps({"data": piece} if isinstance(piece, str) else dict(piece), ensure_ascii=False)
     return f"data: {line}\n\n".encode() if as_event else f"{line}\n".encode()
