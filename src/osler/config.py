@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(default=2048, ge=1, le=1_000_000)
     """``OSLER_MAX_UPLOAD_MB``: the largest request body, in millions of bytes."""
 
+    pause_seconds: float = Field(default=60.0, ge=0.1, le=3600)
+    """``OSLER_PAUSE_SECONDS``: how long a client may pause inside of a request before it is given up."""
+
     token_minutes: int = Field(default=15, ge=1, le=120)
     """``OSLER_TOKEN_MINUTES``: how long a bearer token of the scribe API is good."""
 

@@ -26,5 +26,10 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(metrics_routes(services, metrics))
     app.include_router(media_routes(services))
     app.include_router(openapi_routes(scribe, BASE_PATH))
-    app.add_middleware(Requests, metrics=metrics, max_upload_bytes=services.max_upload_bytes)
+    app.add_middleware(
+        Requests,
+        metrics=metrics,
+        max_upload_bytes=services.max_upload_bytes,
+        pause_seconds=services.pause_seconds,
+    )
     return app

@@ -1,5 +1,6 @@
 """Around every request: its id, its line in the log, its metrics, its largest body, the last resort for errors."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping
@@ -23,12 +24,15 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 SMALL: Final = 4 << 20
 """Bytes of the largest body that is not an upload: JSON and forms. The longest text that any field takes fits in, each
-character written as ``\\u....``; so a text that is too long is refused by its field, and not by the size of the body."""
+character written as ``\\u....``; a text that is too long is refused by its field, not by the size of the body."""
 
 SMALL_TYPES: Final = frozenset({"application/json", "application/x-www-form-urlencoded"})
 
 NOTHING: Final = -1
 """Limit of a body that says beforehand that it is too large: not one byte of it is read."""
+
+SLOWEST: Final = 1000
+"""Bytes a second that a body has to come with, once it takes longer than a client may pause."""
 
 GONE: Final = 499
 """Status in log and metrics of a request whose client went away before the answer began."""
@@ -43,13 +47,22 @@ class TooLargeError(HTTPException):
         super().__init__(413, headers={"Connection": "close"})  # the rest of the body is not read
 
 
+class StalledError(HTTPException):
+    """The client does not go on with its body. Each part of the app answers it in its own form."""
+
+    def __init__(self) -> None:
+        super().__init__(408, headers={"Connection": "close"})  # what is still to come is not read
+
+
 class Requests:
     """The outermost layer. Nothing that goes wrong below it leaves as anything but JSON without PHI."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_upload_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_upload_bytes: int, pause_seconds: float) -> None:
+        """``pause_seconds`` is how long a client may pause inside of a body."""
         self._app = app
         self._metrics = metrics
         self._max_upload = max_upload_bytes
+        self._pause = pause_seconds
         logs.know_routes([UNMATCHED])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,10 +90,11 @@ class Requests:
         if declared.isdecimal() and int(declared) > limit:
             limit = NOTHING
         try:
-            await self._app(scope, _counted(receive, limit), answer)
-        except TooLargeError:
+            await self._app(scope, _counted(receive, limit, self._pause), answer)
+        except (TooLargeError, StalledError) as error:
             if answer.status is None:
-                await error_response(413, "too_large", headers={"Connection": "close"})(scope, receive, answer)
+                code = "too_large" if error.status_code == 413 else "stalled"
+                await error_response(error.status_code, code, headers=error.headers)(scope, receive, answer)
             return None
         except Exception as error:
             # Once the answer has begun, the connection must break: an answer cut short must not look whole.
@@ -125,14 +139,29 @@ class _Answer:
         await self._send(message)
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
+def _counted(receive: Receive, limit: int, pause: float) -> Receive:
+    """Return ``receive`` with a limit of the body's bytes, and of the time in which they are waited for.
+
+    Only the time counts in which nothing has come that could be read: not what the server itself needs with it.
+    """
     received = 0
+    waited = 0.0
+    complete = False
 
     async def counted() -> Message:
-        nonlocal received
+        nonlocal received, waited, complete
         if limit == NOTHING:
             raise TooLargeError
-        message = await receive()
+        if complete:  # what comes now is that the client goes away
+            return await receive()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(min(pause, max(pause + received / SLOWEST - waited, 0.0))):
+                message = await receive()
+        except TimeoutError:
+            raise StalledError from None
+        waited += time.monotonic() - began
+        complete = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > limit:
             raise TooLargeError

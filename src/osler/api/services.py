@@ -56,6 +56,11 @@ class Services(ScribeServices, Protocol):
     @property
     def max_upload_bytes(self) -> int: ...
 
+    @property
+    def pause_seconds(self) -> float:
+        """How long a client may pause inside of a request's body."""
+        ...
+
     def missing_weights(self) -> Sequence[str]:
         """Return the names of the models that this process needs and the store does not have whole."""
         ...

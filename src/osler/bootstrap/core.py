@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
-    from osler.notes.documents import DocumentRecordService
     from osler.notes.ask_service import AskService
+    from osler.notes.documents import DocumentRecordService
     from osler.notes.form_records import FormService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from osler.pipeline.ports import Workflow, WorkflowEngine
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
+    from osler.pipeline.transcript_editing import TranscriptEditing
     from osler.release.service import ReleaseService
     from osler.speech.live import LiveTexts
     from osler.speech.records import TranscriptService
@@ -95,6 +96,7 @@ class Core:
     composing: "Composing"
     templates: "TemplateService"
     editing: "EncounterEditing"
+    transcript_editing: "TranscriptEditing"
     overviews: "OverviewService"
     release: "ReleaseService"
     jobs: "JobService"
@@ -228,8 +230,8 @@ def _services(
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
-    from osler.notes.documents import DocumentRecordService
     from osler.notes.ask_service import AskService
+    from osler.notes.documents import DocumentRecordService
     from osler.notes.form_records import FormService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
@@ -243,6 +245,7 @@ def _services(
     from osler.pipeline.note_writing import NoteWriting
     from osler.pipeline.precedence import SpeechEngines
     from osler.pipeline.service import JobService
+    from osler.pipeline.transcript_editing import TranscriptEditing
     from osler.pipeline.transcription import Transcription
     from osler.pipeline.workflows import workflows
     from osler.release.service import ReleaseService
@@ -490,6 +493,15 @@ def _services(
         composing=composing,
         templates=templates,
         editing=EncounterEditing(encounters=encounters, notes=notes, release=release, overviews=overviews),
+        transcript_editing=TranscriptEditing(
+            database=database,
+            encounters=encounters,
+            transcripts=transcripts,
+            notes=notes,
+            release=release,
+            audit=audit,
+            clock=clock,
+        ),
         overviews=overviews,
         release=release,
         jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),

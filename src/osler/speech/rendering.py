@@ -1,5 +1,7 @@
 """A transcript as text for people: one turn a paragraph, with time and speaker."""
 
+from collections.abc import Sequence
+
 from osler.speech.model import Transcript, Turn
 
 LOOK = "[?]"
@@ -11,6 +13,19 @@ def clock(seconds: float) -> str:
     whole = int(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes:02d}:{whole % 60:02d}"
+
+
+def speaker_name(label: str) -> str:
+    """Return a speaker's label as it is shown: with a capital."""
+    return label[:1].upper() + label[1:]
+
+
+def served_lines(turns: Sequence[Turn]) -> list[str]:
+    """Return one line a turn, ``Speaker: text``: what clients get as the transcript, joined by line feeds.
+
+    Offsets into the whole transcript count code points in exactly this text.
+    """
+    return [f"{speaker_name(turn.speaker)}: {turn.text}" for turn in turns]
 
 
 def with_marks(turn: Turn) -> str:

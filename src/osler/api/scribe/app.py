@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from osler import __version__
+from osler.api.scribe.audio_upload import audio_upload_routes
 from osler.api.scribe.auth import authentication_routes
 from osler.api.scribe.consult_note import consult_note_routes
 from osler.api.scribe.context import context_routes
@@ -21,10 +22,12 @@ from osler.api.scribe.live_stream import live_stream_routes
 from osler.api.scribe.openapi import described, field_names
 from osler.api.scribe.profiles import profile_routes
 from osler.api.scribe.route import scribe_router
+from osler.api.scribe.segments import segment_routes
 from osler.api.scribe.services import ScribeServices
 from osler.api.scribe.sessions import session_routes
 from osler.api.scribe.sign_off import sign_off_routes
 from osler.api.scribe.templates import template_routes
+from osler.api.scribe.transcripts import transcript_routes
 from osler.kernel.errors import OslerError
 
 BASE_PATH: Final = "/api/v2/ml-scribe/open-api"
@@ -35,6 +38,9 @@ Routes = Callable[[ScribeServices, APIRouter], APIRouter]
 CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Sessions", session_routes),
     ("Session context", context_routes),
+    ("Transcription", audio_upload_routes),
+    ("Transcription", segment_routes),
+    ("Transcription", transcript_routes),
     ("Consult note", consult_note_routes),
     ("Consult note", evidence_routes),
     ("Consult note", sign_off_routes),

@@ -35,6 +35,10 @@ SESSION_NOT_FOUND: Final = Refusal(404, "Session not found", "SessionNotFoundErr
 PROFILE_NOT_FOUND: Final = Refusal(404, "Patient profile not found", "PatientProfileNotFoundError")
 TEMPLATE_NOT_FOUND: Final = Refusal(404, "Template not found", "TemplateNotFoundError")
 DOCUMENT_NOT_FOUND: Final = Refusal(404, "Context document not found", "ContextDocumentNotFoundError")
+RECORDING_NOT_FOUND: Final = Refusal(404, "Recording not found", "RecordingNotFoundError")
+TRANSCRIPT_NOT_FOUND: Final = Refusal(
+    404, "There is no transcript: send audio to this session first", "TranscriptNotFoundError"
+)
 NOT_LINKED: Final = Refusal(404, "This user has no linked account", "LinkedAccountNotFoundError")
 NO_LINKED_USER: Final = Refusal(400, "error: no linked user", "NoLinkedUserException")
 ALREADY_LINKED: Final = Refusal(
@@ -43,6 +47,7 @@ ALREADY_LINKED: Final = Refusal(
 UNREADABLE: Final = Refusal(400, "The body cannot be read; check its form", "UnreadableBodyError")
 WRONG_TYPE: Final = Refusal(415, "The body is not of a content type that is taken here", "UnsupportedMediaTypeError")
 TOO_LARGE: Final = Refusal(413, "The request is larger than this server takes", "RequestTooLargeError")
+STALLED: Final = Refusal(408, "The rest of the request did not come in time; send it again", "RequestStalledError")
 NOT_SERVED: Final = Refusal(404, "Not Found")
 FAILED: Final = Refusal(500, "Something went wrong inside the server; its log says where, by the request id")
 
@@ -113,7 +118,7 @@ def response_to(error: Exception, request: Request) -> Response:
         case RequestValidationError():
             return _of_validation(error)
         case HTTPException():
-            refusal = {404: NOT_SERVED, 413: TOO_LARGE, 400: UNREADABLE}.get(error.status_code)
+            refusal = {404: NOT_SERVED, 408: STALLED, 413: TOO_LARGE, 400: UNREADABLE}.get(error.status_code)
             message = refusal.message if refusal else "This path does not know that method"
             return _response(refusal or Refusal(error.status_code, message), message, None, dict(error.headers or {}))
         case _:
@@ -186,6 +191,7 @@ DOCUMENTED: Final[Mapping[int, str]] = {
     401: "The key or token is missing, malformed, expired, revoked or wrongly signed.",
     403: "This is not allowed.",
     404: "There is nothing of this id that the caller may see.",
+    408: "The rest of the request did not come in time.",
     409: "The request contradicts what is stored.",
     410: "What this is about was erased for good.",
     413: "The request is larger than this server takes.",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from osler.api.scribe.errors import UNREADABLE, WRONG_TYPE, ScribeError, invalid
 
@@ -118,7 +118,10 @@ class Form:
         while not self._events:
             if self._ended:
                 return None
-            chunk = await anext(self._stream, b"")
+            try:
+                chunk = await anext(self._stream, b"")
+            except ClientDisconnect:
+                chunk = b""
             if not chunk:
                 self._ended = True
                 if not self._complete:

@@ -120,7 +120,7 @@ def openapi_routes(app: FastAPI, base_path: str) -> APIRouter:
 def _of_every_such_operation(method: str, operation: Mapping[str, Any]) -> Iterator[int]:
     """Yield the statuses that come of having a body, or of being a POST that can be repeated."""
     if "requestBody" in operation:
-        yield from (400, 413, 415)
+        yield from (400, 408, 413, 415)
     if method == "post":
         yield 409
 

@@ -112,6 +112,18 @@ def audio(recording: AudioRecording) -> Json:
     }
 
 
+def uploaded_audio(recording: AudioRecording, access_url: str | None, expiry: int) -> Json:
+    """Return a recording that was just taken in."""
+    return {
+        "id": recording.id,
+        "index": recording.index,
+        "status": "INITIALIZED",
+        "created_at": moment(recording.created_at),
+        "access_url": access_url,
+        "expiry": expiry if access_url is not None else 0,
+    }
+
+
 def consult_note(note: NoteVersion) -> Json:
     """Return the current note. ``failure`` is ours: what a FAILED note's reader can do."""
     failed = note.status is TextStatus.FAILED or (note.status is TextStatus.CREATED and note.content is None)

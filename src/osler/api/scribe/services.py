@@ -18,6 +18,7 @@ from osler.notes.records import NoteRecordService
 from osler.notes.template_library import TemplateService
 from osler.pipeline.composing import Composing
 from osler.pipeline.encounter_editing import EncounterEditing
+from osler.pipeline.transcript_editing import TranscriptEditing
 from osler.release.service import ReleaseService
 from osler.speech.live import LiveTexts
 from osler.speech.records import TranscriptService
@@ -70,6 +71,9 @@ class ScribeServices(Protocol):
 
     @property
     def audio(self) -> AudioService: ...
+
+    @property
+    def transcript_editing(self) -> TranscriptEditing: ...
 
     @property
     def streams(self) -> AudioStreams: ...
