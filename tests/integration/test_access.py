@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from osler.access.model import ConsentPolicy, KeyKind, Organization, ReleasePolicy, Visibility
 from osler.audit.model import DEPLOYMENT, OPERATOR, Actor, ActorKind
 from osler.kernel.errors import ConflictError, InvalidFieldError, NotFoundError
 from osler.kernel.ids import new_id
 from osler.storage.database import SqlDatabase
+from osler.storage.migrations import migrate, migrate_to
 from osler.storage.tables.access import users
 from tests.access_lab import NOON, AccessLab
 
@@ -176,6 +177,53 @@ async def test_a_user_is_made_once(lab: AccessLab) -> None:
         await lab.access.create_user(TENANT, clinic, "ANN@example.org", "7")
     assert len(await lab.access.users(clinic)) == 1
     assert await lab.actions(clinic) == ["organization.created", "user.created"]
+
+
+async def test_a_changed_address_is_the_same_user_and_a_shared_one_is_not(lab: AccessLab) -> None:
+    clinic = (await lab.access.create_organization(OPERATOR, "St Mary")).id
+    ann = await lab.access.find_or_create_user(TENANT, clinic, "reception@example.org", "7")
+    bob = await lab.access.find_or_create_user(TENANT, clinic, "reception@example.org", "8")
+    assert ann.id != bob.id
+    married = await lab.access.find_or_create_user(TENANT, clinic, "ann.roe@example.org", "7")
+    assert married == replace(ann, email="ann.roe@example.org") == await lab.access.user(clinic, ann.id)
+    assert await lab.access.find_or_create_user(TENANT, clinic, "Ann.Roe@example.org", "7") == married
+    assert await lab.access.find_or_create_user(TENANT, clinic, "reception@example.org", "8") == bob
+    with pytest.raises(ConflictError):
+        await lab.access.create_user(TENANT, clinic, "another@example.org", "7")
+    other = (await lab.access.create_organization(OPERATOR, "St Anne")).id
+    assert (await lab.access.find_or_create_user(TENANT, other, "ann.roe@example.org", "7")).id != ann.id
+    assert await lab.actions(clinic) == ["organization.created", "user.created", "user.created", "user.email_changed"]
+
+
+async def test_first_exchanges_of_one_id_with_several_addresses_at_once_make_one_user(lab: AccessLab) -> None:
+    clinic = (await lab.access.create_organization(OPERATOR, "St Mary")).id
+    found = await asyncio.gather(
+        *(lab.access.find_or_create_user(TENANT, clinic, f"ann{n % 3}@example.org", "7") for n in range(9))
+    )
+    assert len({user.id for user in found}) == len(await lab.access.users(clinic)) == 1
+
+
+async def test_users_who_shared_an_id_before_it_alone_made_a_user_stay_apart(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    database = SqlDatabase(empty_database_url)
+    await migrate_to(database, "0004_templates", check=lambda _: None)
+    lab = AccessLab(database, tmp_path)
+    emails = {"ann": "ann@example.org", "bob": "bob@example.org"}
+    async with database.write() as transaction:
+        await lab.organizations.add(transaction, Organization("clinic", "St Mary", NOON))
+        for n, (name, email) in enumerate(emails.items()):
+            sealed = await lab.rows.add(transaction, "clinic", users, name, {"email": email, "third_party_id": "7"})
+            indexes = lab.users._indexes("clinic", email, "7")
+            row = {"id": name, "organization_id": "clinic", "created_at": NOON - timedelta(seconds=9 - n)}
+            await transaction.connection.execute(insert(users).values(**row, **indexes, **sealed))
+    await migrate(database)
+    for name, email in emails.items():
+        assert (await lab.access.find_or_create_user(TENANT, "clinic", email, "7")).id == name
+    third = await lab.access.find_or_create_user(TENANT, "clinic", "carl@example.org", "7")
+    assert third.id not in emails
+    assert [each.email for each in await lab.access.users("clinic")] == [*emails.values(), "carl@example.org"]
+    await database.dispose()
 
 
 async def test_requests_of_one_new_user_at_once_make_one_user(lab: AccessLab, database_url: str) -> None:

@@ -47,6 +47,18 @@ def assert_refused(answer: httpx.Response, status: int = 401) -> None:
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_a_clinician_whose_address_changes_keeps_his_sessions_and_nobody_else_gets_them(door: Door) -> None:
+    await door.sign_in()
+    session_id = (await door.post("/sessions", {})).json()["session_id"]
+    for email, user_id, status in (
+        ("dr.quux-zorn@clinic.example", "ehr-7", 200),
+        (EMAIL, "ehr-8", 404),
+        (EMAIL, "EHR-7", 404),
+    ):
+        headers = {"Authorization": f"Bearer {await door.token(email, user_id)}"}
+        assert (await door.http.get(f"/sessions/{session_id}", headers=headers)).status_code == status
+
+
 async def test_a_key_is_exchanged_for_a_token_of_minutes_that_names_nobody(door: Door) -> None:
     before = datetime.now(UTC)
     answer = await door.exchange(email=EMAIL, third_party_internal_id="ehr-7")

@@ -1,6 +1,7 @@
 """``Idempotency-Key``: what is sent twice is done once, and answered the same."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from sqlalchemy import func, select
 
 from osler.access.idempotency import Answer, Attempt, IdempotencyService, KeptRequest, RequestKey, StillRunningError
+from osler.audit.model import OPERATOR
+from osler.encounters.model import ErasureReason, ErasureScope
 from osler.storage.database import connection_of
 from osler.storage.repositories.idempotency import SqlIdempotencyRepository
 from osler.storage.repositories.sealed import SealedRows
@@ -143,6 +146,57 @@ async def test_nothing_of_an_answer_or_of_a_key_is_readable_in_the_database(
         row = (await connection_of(transaction).execute(select(idempotent_requests))).one()
     assert not any(SECRET.encode() in value for value in row if isinstance(value, bytes))
     assert not any(SECRET in value for value in row if isinstance(value, str))
+
+
+async def kept_answers(door: Door) -> int:
+    async with door.core.database.read() as transaction:
+        query = select(func.count()).where(idempotent_requests.c.sealed.is_not(None))
+        return int((await connection_of(transaction).execute(query)).scalar_one())
+
+
+async def test_no_repeat_brings_back_a_profile_that_was_deleted(door: Door, database_url: str) -> None:
+    profile = (await door.post("/patient-profiles", {"first_name": SECRET}, key="p")).json()["id"]
+    other = (await door.post("/patient-profiles", {"first_name": "Ada"}, key="q")).json()["id"]
+    await door.post("/patient-profiles:batch-delete", {"patient_profile_ids": [profile]})
+    again = await door.post("/patient-profiles", {"first_name": SECRET}, key="p")
+    assert again.status_code == 409 and again.json()["detail"]["type"] == "IdempotencyAnswerLostError"
+    assert SECRET not in again.text
+    assert (await door.post("/patient-profiles", {"first_name": "Ada"}, key="q")).json()["id"] == other
+    assert await kept_answers(door) == 1
+
+
+async def test_no_repeat_brings_back_a_document_that_was_deleted_or_a_session_that_was_erased(door: Door) -> None:
+    session = (await door.post("/sessions", {}, key="s")).json()["session_id"]
+    path = f"/sessions/{session}/context-documents"
+    document = (await door.http.post(path, **letter(SECRET.encode(), "one"))).json()["id"]
+    assert await kept_answers(door) == 2
+    assert (await door.http.delete(f"{path}?ids={document}")).status_code == 204
+    again = await door.http.post(path, **letter(SECRET.encode(), "one"))
+    assert again.status_code == 409 and again.json()["detail"]["type"] == "IdempotencyAnswerLostError"
+    assert await kept_answers(door) == 1
+    await door.core.erasure.erase(
+        OPERATOR, door.organization_id, session, scope=ErasureScope.EVERYTHING, reason=ErasureReason.COMMAND
+    )
+    assert await kept_answers(door) == 0
+    assert (await door.post("/sessions", {}, key="s")).status_code == 409
+
+
+async def test_an_answer_about_what_is_deleted_while_it_is_on_its_way_is_not_kept(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = IdempotencyService.finish
+
+    async def deleted_before(service: IdempotencyService, attempt: Attempt, *rest: Any) -> None:
+        if b"first_name" in rest[1].body:
+            profile = json.loads(rest[1].body)["id"]
+            await door.core.profiles.delete_many(OPERATOR, door.organization_id, [profile])
+        await finish(service, attempt, *rest)
+
+    monkeypatch.setattr(IdempotencyService, "finish", deleted_before)
+    assert (await door.post("/patient-profiles", {"first_name": SECRET}, key="p")).status_code == 200
+    assert await kept_answers(door) == 0
+    again = await door.post("/patient-profiles", {"first_name": SECRET}, key="p")
+    assert again.status_code == 409 and SECRET not in again.text
 
 
 async def test_after_a_day_a_key_is_free_and_nothing_of_it_is_left(door: Door) -> None:

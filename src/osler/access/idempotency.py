@@ -5,7 +5,8 @@ What is promised for each key, of one user, on one path:
 - Work begins only while nobody else has begun it, in any process.
 - The first transaction that the work commits also says so in the key's row. Work whose process died before that is done
   anew by the next repeat, once the lease of the dead one has run out. Work whose process died after that is never done
-  again: its repeat is told that it took effect and that the answer is lost (:class:`AnswerLostError`).
+  again: its repeat is told that it took effect and that the answer is lost (:class:`AnswerLostError`). The same goes
+  for an answer that told of something that was erased since.
 - Work that was answered is answered the same again until :data:`KEPT` has gone by.
 """
 
@@ -74,7 +75,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class KeptRequest:
-    """What is known of a request. ``digest`` is of its body, None until it was read; ``claim`` is who works on it."""
+    """What is known of a request. ``digest`` is of its body, None until it was read; ``claim`` is who works on it.
+
+    ``subjects`` are ids that the answer tells of; of these, encounters, patient profiles and context documents take
+    the answer with them when they are erased.
+    """
 
     id: str
     organization_id: str
@@ -86,6 +91,7 @@ class KeptRequest:
     digest: bytes | None = None
     took_effect: bool = False
     answer: Answer | None = None
+    subjects: tuple[str, ...] = ()
 
 
 class Attempt:
@@ -138,10 +144,11 @@ class IdempotencyService:
             renewal.cancel()
             await asyncio.wait((renewal,))
 
-    async def finish(self, attempt: Attempt, digest: bytes, answer: Answer) -> None:
-        """Keep the answer."""
+    async def finish(self, attempt: Attempt, digest: bytes, answer: Answer, subjects: tuple[str, ...] = ()) -> None:
+        """Keep the answer, unless one of ``subjects`` (ids that it tells of) was erased meanwhile."""
+        done = replace(attempt.kept, digest=digest, answer=answer, subjects=subjects)
         async with self._database.write() as transaction:
-            await self._repository.keep(transaction, replace(attempt.kept, digest=digest, answer=answer))
+            await self._repository.keep(transaction, done)
 
     async def give_up(self, attempt: Attempt) -> None:
         """Let the next repeat do the work, if this attempt committed nothing; if it did, it is not done again."""

@@ -43,8 +43,21 @@ class OrganizationRepository(Protocol):
 class UserRepository(Protocol):
     """Users and their linked accounts."""
 
-    async def add(self, transaction: Transaction, user: User) -> None:
-        """Raises ConflictError if e-mail and third-party id together are taken."""
+    async def add(self, transaction: Transaction, user: User, *, shares_id: bool = False) -> None:
+        """Write a new user. ``shares_id``: several others have his third-party id already, with other e-mails.
+
+        Raises ConflictError if e-mail and third-party id together are taken or, unless it is shared, the latter.
+        """
+        ...
+
+    async def lock_all_of(
+        self, transaction: Transaction, organization_id: str, third_party_id: str
+    ) -> tuple[User, ...]:
+        """Return who has a third-party id, by creation, held against other writers."""
+        ...
+
+    async def save(self, transaction: Transaction, user: User) -> None:
+        """Write the e-mail of a user who is held."""
         ...
 
     async def get(self, transaction: Transaction, organization_id: str, user_id: str) -> User:

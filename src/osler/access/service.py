@@ -142,19 +142,21 @@ class AccessService:
         return user
 
     async def find_or_create_user(self, actor: Actor, organization_id: str, email: str, third_party_id: str) -> User:
-        """Return the user of this e-mail (without regard to case) and third-party id; add him if he is not there.
+        """Return the user of this third-party id; add him if he is not there, and note another e-mail if he has one.
 
-        Requests of the same user that come at once get the same user. Raises InvalidFieldError, NotFoundError.
+        Where several users have the id, from before it alone made a user, it is the one of this e-mail (without regard
+        to case); one of none of theirs is a user of his own. Requests of the same user that come at once get the same
+        user. Raises InvalidFieldError, NotFoundError.
         """
         email, third_party_id = checks.checked_email(email), checks.checked_third_party_id(third_party_id)
-        if (user := await self._find_user(organization_id, email, third_party_id)) is not None:
-            return user
+        async with self._database.read() as transaction:
+            known = await self._users.find(transaction, organization_id, email, third_party_id)
+        if known is not None:
+            return known
         try:
-            return await self.create_user(actor, organization_id, email, third_party_id)
+            return await self._meet(actor, organization_id, email, third_party_id)
         except ConflictError:  # another request was first, and is committed
-            if (user := await self._find_user(organization_id, email, third_party_id)) is None:
-                raise
-            return user
+            return await self._meet(actor, organization_id, email, third_party_id)
 
     async def user(self, organization_id: str, user_id: str) -> User:
         """Raises NotFoundError."""
@@ -315,9 +317,24 @@ class AccessService:
         """Make a new key, which signs from now on; former ones verify for ``overlap`` more (zero: no longer)."""
         return await self._signing.rotate(actor, overlap)
 
-    async def _find_user(self, organization_id: str, email: str, third_party_id: str) -> User | None:
-        async with self._database.read() as transaction:
-            return await self._users.find(transaction, organization_id, email, third_party_id)
+    async def _meet(self, actor: Actor, organization_id: str, email: str, third_party_id: str) -> User:
+        """Return a user who is not known by this e-mail, or was not a moment ago. Raises ConflictError if met twice."""
+        async with self._database.write() as transaction:
+            await self._organizations.get(transaction, organization_id)
+            same_id = await self._users.lock_all_of(transaction, organization_id, third_party_id)
+            known = await self._users.find(transaction, organization_id, email, third_party_id)
+            if known is not None:
+                return known
+            if len(same_id) == 1:
+                user = replace(same_id[0], email=email)
+                await self._users.save(transaction, user)
+                action = "user.email_changed"
+            else:
+                user = User(new_id(), organization_id, email, third_party_id, self._clock.now())
+                await self._users.add(transaction, user, shares_id=bool(same_id))
+                action = "user.created"
+            await self._trace(transaction, actor, organization_id, action, {"user": user.id})
+        return user
 
     async def _change_key(self, actor: Actor, key_id: str, organization_id: str | None, action: str) -> ApiKey:
         async with self._database.write() as transaction:

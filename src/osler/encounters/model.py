@@ -62,7 +62,7 @@ class Encounter:
     Sealed at rest: ``name``, ``patient``, ``clinician_notes``, ``ehr_appointment_id``, ``ehr_provider`` (the EHR that
     the patient or else the user is of), ``ehr_patient_id`` (also found by blind index) and ``patient_from``: the id of
     the profile that the patient was last taken from, which stays when that is deleted. ``duration`` is in seconds as
-    the client says. ``recording_status``, ``session_status`` and ``transcribe_mode`` are the client's own words of status.
+    the client says. ``recording_status``, ``session_status`` and ``transcribe_mode`` are the client's own words.
     ``linked_encounter_ids`` are former visits that may be used as context. ``revision`` grows with each change.
     """
 

@@ -11,7 +11,7 @@ DEEPEST: Final = 32
 """Levels of lists and objects within each other; the contract needs 5, questions within questions some more."""
 
 MOST_PARTS: Final = 100_000
-"""Texts, lists and objects of one body: each costs some hundred bytes of memory, however little of the body it takes."""
+"""Texts, lists and objects of one body: each costs some hundred bytes of memory, however short it is."""
 
 LARGEST: Final = 2**63 - 1
 """The largest whole number that both databases hold."""

@@ -136,7 +136,7 @@ class SessionUpdate(Given):
         return _agreed(value, info, "is_consent")
 
     def changes(self) -> dict[str, Any]:
-        """Return the changes of the encounter, by the core's names of fields. Raises ScribeError for no session's id."""
+        """Return the changes of the encounter, by the core's names. Raises ScribeError for what is no session's id."""
         sent = self.model_fields_set
         changes: dict[str, Any] = {field: getattr(self, field) for field in _SAME_NAME & sent}
         if "session_name" in sent:

@@ -74,14 +74,18 @@ class SqlUserRepository:
         self._rows = rows
         self._index = index
 
-    async def add(self, transaction: Transaction, user: User) -> None:
-        """Raises ConflictError if e-mail and third-party id together are taken."""
+    async def add(self, transaction: Transaction, user: User, *, shares_id: bool = False) -> None:
+        """Write a new user. ``shares_id``: several others have his third-party id already, with other e-mails.
+
+        Raises ConflictError if e-mail and third-party id together are taken or, unless it is shared, the latter.
+        """
         content = {"email": user.email, "third_party_id": user.third_party_id}
         sealed = await self._rows.add(transaction, user.organization_id, users, user.id, content)
         values = {
             "id": user.id,
             "organization_id": user.organization_id,
             "created_at": user.created_at,
+            "shares_third_party_id": True if shares_id else None,
             **self._indexes(user.organization_id, user.email, user.third_party_id),
             **sealed,
         }
@@ -108,6 +112,32 @@ class SqlUserRepository:
         )
         row = (await connection_of(transaction).execute(query)).one_or_none()
         return None if row is None else self._user(row)
+
+    async def lock_all_of(
+        self, transaction: Transaction, organization_id: str, third_party_id: str
+    ) -> tuple[User, ...]:
+        """Return who has a third-party id, by creation, held against other writers."""
+        found_by = self._indexes(organization_id, "", third_party_id)["third_party_index"]
+        query = (
+            with_key(users)
+            .where(users.c.organization_id == organization_id, users.c.third_party_index == found_by)
+            .order_by(users.c.created_at, users.c.id)
+            .with_for_update(of=users)
+        )
+        return tuple(self._user(row) for row in await connection_of(transaction).execute(query))
+
+    async def save(self, transaction: Transaction, user: User) -> None:
+        """Write the e-mail of a user who is held."""
+        content = {"email": user.email, "third_party_id": user.third_party_id}
+        sealed = await self._rows.reseal(transaction, user.organization_id, users, user.id, content)
+        if sealed is None:
+            raise CorruptedError("A user's key is gone; restore the database from a backup.")
+        indexes = self._indexes(user.organization_id, user.email, user.third_party_id)
+        await connection_of(transaction).execute(
+            update(users)
+            .where(users.c.organization_id == user.organization_id, users.c.id == user.id)
+            .values(sealed=sealed, email_index=indexes["email_index"])
+        )
 
     async def all(self, transaction: Transaction, organization_id: str) -> tuple[User, ...]:
         """Return all users of an organization, by creation."""

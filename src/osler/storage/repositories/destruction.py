@@ -28,7 +28,7 @@ from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.tables.audio import recordings, segments
 from osler.storage.tables.coding import code_sets
 from osler.storage.tables.encounters import context_documents, encounters, patient_profiles
-from osler.storage.tables.idempotency import idempotent_requests
+from osler.storage.tables.idempotency import idempotent_requests, idempotent_subjects
 from osler.storage.tables.jobs import jobs
 from osler.storage.tables.notes import documents, form_answers, notes
 from osler.storage.tables.release import released_documents
@@ -110,8 +110,18 @@ class Destruction:
             await self._connection.execute(update(table).where(covered).values(values))
 
     async def answers(self) -> None:
-        """Forget what requests below the encounter were answered; their repeats are told that they took effect."""
-        with_answer = and_(self._mine(idempotent_requests), idempotent_requests.c.sealed.is_not(None))
+        """Forget what requests were answered that are below what is erased or tell of it.
+
+        Their repeats are told that they took effect.
+        """
+        tells_of_it = select(idempotent_subjects.c.request_id).where(
+            idempotent_subjects.c.organization_id == self._erasure.organization_id,
+            idempotent_subjects.c.subject_id == self._erasure.subject_id,
+        )
+        with_answer = and_(
+            or_(self._mine(idempotent_requests), idempotent_requests.c.id.in_(tells_of_it)),
+            idempotent_requests.c.sealed.is_not(None),
+        )
         await self._destroy_keys(select(idempotent_requests.c.key_id).where(with_answer))
         await self._connection.execute(
             update(idempotent_requests)
@@ -198,11 +208,14 @@ class Destruction:
         await self._destroy_keys(select(patient_profiles.c.key_id).where(this))
         # Its row refers to its key, which stays as a tombstone.
         await self._connection.execute(delete(patient_profiles).where(this))
+        await self.answers()
         return []
 
     async def context_document(self) -> list[str]:
         """Destroy one context document, row too; return the ids of its blobs."""
-        return await self._delete_documents(_this(context_documents, self._erasure))
+        blob_ids = await self._delete_documents(_this(context_documents, self._erasure))
+        await self.answers()
+        return blob_ids
 
     async def encounter(self) -> None:
         """Make the encounter a tombstone: who owned it and when it was there, and nothing else."""

@@ -5,7 +5,7 @@ import hmac
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
 from osler.access.idempotency import Answer, KeptRequest, RequestKey
 from osler.kernel.errors import ConflictError
@@ -13,7 +13,10 @@ from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
 from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.repositories.sealed import BlindIndex, SealedRows
+from osler.storage.tables.encounters import context_documents, encounters, patient_profiles
+from osler.storage.tables.erasures import erasures
 from osler.storage.tables.idempotency import idempotent_requests as requests
+from osler.storage.tables.idempotency import idempotent_subjects as subjects
 from osler.storage.tables.sealing import object_keys
 
 _SELECT: Final = select(requests, object_keys.c.wrapped, object_keys.c.master).outerjoin(
@@ -84,12 +87,19 @@ class SqlIdempotencyRepository:
             raise ConflictError("Another request with this Idempotency-Key took this one's place")
 
     async def keep(self, transaction: Transaction, request: KeptRequest) -> None:
-        """Write digest and answer, while the claim is still the same."""
+        """Write digest and answer, while the claim is still the same; no answer that tells of what was erased."""
         assert request.answer is not None and request.digest is not None
         connection = connection_of(transaction)
+        # Before the request itself, as an erasure takes them in that order.
+        told, is_erased = await self._hold_subjects(transaction, request)
         mine = (requests.c.id == request.id, requests.c.claim == request.claim)
         held = select(requests.c.id).where(*mine).with_for_update()
         if (await connection.execute(held)).one_or_none() is None:
+            return
+        digest = self._keyed(request, request.digest)
+        if is_erased:
+            lost = {"digest": digest, "took_effect": True, "lease_until": request.begun_at}
+            await connection.execute(update(requests).where(*mine).values(lost))
             return
         content = {
             "status": request.answer.status,
@@ -97,9 +107,26 @@ class SqlIdempotencyRepository:
             "body": base64.b64encode(request.answer.body).decode(),
         }
         sealed = await self._rows.add(transaction, request.organization_id, requests, request.id, content)
-        await connection.execute(
-            update(requests).where(*mine).values(digest=self._keyed(request, request.digest), **sealed)
+        await connection.execute(update(requests).where(*mine).values(digest=digest, **sealed))
+        if told:
+            named = {"request_id": request.id, "organization_id": request.organization_id}
+            await connection.execute(insert(subjects), [{**named, "subject_id": each} for each in told])
+
+    async def _hold_subjects(self, transaction: Transaction, request: KeptRequest) -> tuple[list[str], bool]:
+        """Return which of the request's subjects are there, held against erasure, and whether one was erased."""
+        if not request.subjects:
+            return [], False
+        connection = connection_of(transaction)
+        named = sorted(set(request.subjects))
+        there: list[str] = []
+        for table in (patient_profiles, encounters, context_documents):
+            query = select(table.c.id).where(table.c.organization_id == request.organization_id, table.c.id.in_(named))
+            there += await connection.scalars(query.order_by(table.c.id).with_for_update(read=True))
+        erased = select(erasures.c.subject_id, erasures.c.applied_at).where(
+            erasures.c.organization_id == request.organization_id, erasures.c.subject_id.in_(named)
         )
+        rows = (await connection.execute(erased)).all()
+        return there, any(row.subject_id not in there or row.applied_at >= request.begun_at for row in rows)
 
     async def release(self, transaction: Transaction, request: KeptRequest, at: datetime) -> None:
         """End the lease; a request that took no effect is removed."""
@@ -133,6 +160,7 @@ class SqlIdempotencyRepository:
                 update(requests).where(requests.c.id == request.id).values(key_id=None, sealed=None)
             )
             await connection.execute(delete(object_keys).where(object_keys.c.id == key_id))
+        await connection.execute(delete(subjects).where(subjects.c.request_id == request.id))
 
     def _keyed(self, request: KeptRequest, digest: bytes) -> bytes:
         return self._index.blind_index(request.organization_id, "request.body", digest.hex())

@@ -30,7 +30,17 @@ users: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("email_index", LargeBinary, nullable=False),
     Column("third_party_index", LargeBinary, nullable=False),
+    # True for those who were there under an id that an older user has too, when ids did not make a user yet.
+    Column("shares_third_party_id", Boolean, nullable=True),
     UniqueConstraint("organization_id", "email_index", "third_party_index"),
+    Index(
+        "uq_users_third_party",
+        "organization_id",
+        "third_party_index",
+        unique=True,
+        sqlite_where=text("shares_third_party_id IS NULL"),
+        postgresql_where=text("shares_third_party_id IS NULL"),
+    ),
 )
 
 linked_accounts: Final = Table(

@@ -21,5 +21,6 @@ erasures: Final = Table(
         sqlite_where=text("finished_at IS NULL"),
         postgresql_where=text("finished_at IS NULL"),
     ),
+    Index("ix_erasures_subject", "organization_id", "subject_id"),
 )
 """No foreign key: an older state that is restored may not hold the subject at all."""

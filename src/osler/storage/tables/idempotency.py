@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, Table, Text
 
 from osler.storage.tables.metadata import Time, metadata
 
@@ -26,4 +26,15 @@ idempotent_requests: Final = Table(
     Column("sealed", LargeBinary, nullable=True),
     Index("ix_idempotent_requests_begun_at", "begun_at"),
     Index("ix_idempotent_requests_encounter_id", "organization_id", "encounter_id"),
+)
+
+idempotent_subjects: Final = Table(
+    "idempotent_subjects",
+    metadata,
+    Column("request_id", Text, ForeignKey("idempotent_requests.id", ondelete="CASCADE"), nullable=False),
+    Column("organization_id", Text, nullable=False),
+    # An encounter, patient profile or context document that the answer tells of. When it is erased, so is the answer.
+    Column("subject_id", Text, nullable=False),
+    PrimaryKeyConstraint("request_id", "subject_id"),
+    Index("ix_idempotent_subjects_subject", "organization_id", "subject_id"),
 )
