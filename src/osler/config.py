@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     language: str = Field(default="en", pattern=r"^([a-z]{2,3}|auto)$")
     """``OSLER_LANGUAGE``: ISO 639-1 code of what is spoken where an encounter does not say; ``auto`` detects it."""
 
+    coding_system: str = Field(default="ICD-10-CM", pattern=r"^[A-Za-z0-9-]{0,32}$")
+    """``OSLER_CODING_SYSTEM``: the system in which every written note is coded; ``none`` codes only when asked."""
+
     note_workers: int = Field(default=1, ge=1, le=64)
     """``OSLER_NOTE_WORKERS``: notes that one process writes at once."""
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from osler.bootstrap.engines import (
     assistant,
+    coder,
     document_parser,
+    finding_extractor,
     form_filler,
     missing_weights,
     note_service,
     speech_service,
+    terminologies,
 )
 from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
 from osler.bootstrap.work import EngineKind, with_concurrency, workflow_engine
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from osler.audio.service import AudioService
     from osler.audio.streaming import AudioStreams
     from osler.audit.service import AuditService
+    from osler.coding.service import CodingService
     from osler.config import Settings
     from osler.encounters.context import ContextDocumentService
     from osler.encounters.erasure import ErasureService
@@ -98,6 +102,7 @@ class Core:
     editing: "EncounterEditing"
     transcript_editing: "TranscriptEditing"
     overviews: "OverviewService"
+    coding: "CodingService"
     release: "ReleaseService"
     jobs: "JobService"
     housekeeping: "Housekeeping"
@@ -226,6 +231,8 @@ def _services(
     from osler.audio.service import AudioService
     from osler.audio.streaming import AudioStreams
     from osler.audit.service import AuditService
+    from osler.coding.service import CodingService
+    from osler.coding.terminology import system_named
     from osler.encounters.context import ContextDocumentService
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
@@ -237,6 +244,7 @@ def _services(
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
     from osler.notes.template_library import TemplateService
+    from osler.pipeline.coding import EncounterCoding
     from osler.pipeline.composing import Composing
     from osler.pipeline.context_parsing import ContextParsing
     from osler.pipeline.document_writing import DocumentWriting
@@ -259,6 +267,7 @@ def _services(
     )
     from osler.storage.repositories.audio import SqlRecordingRepository
     from osler.storage.repositories.audit import SqlAuditRepository
+    from osler.storage.repositories.coding import SqlCodeSetRepository
     from osler.storage.repositories.context import SqlContextDocumentRepository
     from osler.storage.repositories.encounters import SqlEncounterRepository
     from osler.storage.repositories.erasure import SqlEncounterEraser
@@ -389,8 +398,25 @@ def _services(
         documents=context_rows,
         notes=note_rows,
     )
+    code_rows = SqlCodeSetRepository(rows)
+    known_codes, visit_coder = terminologies(settings), coder()
+    coding = CodingService(
+        database=database,
+        codes=code_rows,
+        gate=encounters,
+        encounters=encounter_rows,
+        notes=note_rows,
+        hearing=transcripts,
+        terminologies=known_codes,
+        coder=visit_coder.record,
+        queue=parts.engine,
+        audit=audit,
+        clock=clock,
+        default_system=None if settings.coding_system == "none" else system_named(settings.coding_system),
+    )
     release = ReleaseService(
         database=database,
+        codes=code_rows,
         releases=SqlReleaseRepository(),
         organizations=organization_rows,
         encounters=encounter_rows,
@@ -429,6 +455,7 @@ def _services(
             composing=composing,
             audit=audit,
             clock=clock,
+            coding=coding,
         ),
         document_writing=DocumentWriting(
             database=database,
@@ -443,6 +470,14 @@ def _services(
         ),
         context_parsing=ContextParsing(
             database=database, documents=context, vault=parts.vault, load_parser=load_parser
+        ),
+        coding=EncounterCoding(
+            database=database,
+            coding=coding,
+            release=release,
+            coder=visit_coder,
+            load_extractor=finding_extractor,
+            terminologies=known_codes,
         ),
     )
     idempotency = IdempotencyService(database=database, repository=SqlIdempotencyRepository(rows, secret), clock=clock)
@@ -492,7 +527,7 @@ def _services(
         documents=documents,
         composing=composing,
         templates=templates,
-        editing=EncounterEditing(encounters=encounters, notes=notes, release=release, overviews=overviews),
+        editing=EncounterEditing(encounters=encounters, notes=notes, release=release, overviews=overviews, coding=coding),
         transcript_editing=TranscriptEditing(
             database=database,
             encounters=encounters,
@@ -504,6 +539,7 @@ def _services(
         ),
         overviews=overviews,
         release=release,
+        coding=coding,
         jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),
         housekeeping=Housekeeping(
             erasure=erasure,

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 from osler.bootstrap.places import read_settings
 
 if TYPE_CHECKING:
+    from osler.coding.coder import Coder
     from osler.coding.terminology import Terminologies
     from osler.config import Settings
     from osler.encounters.ports import DocumentParser
     from osler.notes.ports import Assistant, FormFiller
+    from osler.notes.ports import FindingExtractor
     from osler.notes.service import NoteService
     from osler.speech.service import SpeechService
     from osler.weights.service import WeightsStore
@@ -52,6 +54,21 @@ def terminologies(settings: "Settings | None" = None) -> "Terminologies":
 
     settings = settings or read_settings()
     return TerminologyStore(settings.data_path / "terminologies")
+
+
+def coder() -> "Coder":
+    """Return the grounded coder; its names are read when it first codes."""
+    from osler.engines.coder.coder import GroundedCoder
+
+    return GroundedCoder()
+
+
+@cache
+def finding_extractor() -> "FindingExtractor":
+    """Return what finds the findings of a transcript."""
+    from osler.engines.grounded.findings import GroundedFindingExtractor
+
+    return GroundedFindingExtractor()
 
 
 def _digest(store: "WeightsStore", name: str, path: str) -> str:

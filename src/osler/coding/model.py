@@ -17,9 +17,11 @@ class CodingStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeSet:
-    """The codes of a note in one coding system. ``entities`` (JSON types) is sealed, as it quotes the visit.
+    """The codes of a visit in one coding system. ``entities`` (JSON types) is sealed, as it quotes the visit.
 
-    ``note_id`` is the note version that was coded; a newer one is coded anew. ``failure`` says what to do.
+    ``note_id`` is the note version that was coded, None where there was only a transcript. ``basis`` stands for all that
+    the codes rest on (note, transcript, coder, release of the terminology): with another one the visit is coded anew.
+    It is empty while a note or transcript is waited for. ``failure`` is an error code, or says what to do.
     """
 
     id: str
@@ -31,3 +33,4 @@ class CodeSet:
     note_id: str | None = None
     entities: tuple[Mapping[str, Any], ...] = ()
     failure: str | None = None
+    basis: str = ""

@@ -1,5 +1,6 @@
 """What the coding room needs from storage."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from osler.coding.model import CodeSet
@@ -16,3 +17,9 @@ class CodeSetRepository(Protocol):
     async def get(
         self, transaction: Transaction, organization_id: str, encounter_id: str, coding_system: str
     ) -> CodeSet | None: ...
+
+    async def of_encounter(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> Sequence[CodeSet]:
+        """Return the encounter's codes of every system that was asked for, by system."""
+        ...

@@ -17,6 +17,7 @@ class JobKind(StrEnum):
     PARSE_CONTEXT = "parse_context"
     WRITE_NOTE = "write_note"
     WRITE_DOCUMENT = "write_document"
+    CODE_ENCOUNTER = "code_encounter"
 
 
 class JobState(StrEnum):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from osler.audit.model import Actor
+from osler.coding.service import CodingService
 from osler.encounters.service import EncounterService
 from osler.kernel.transactions import Transaction, joining
 from osler.notes.model import EncounterOverview
@@ -31,7 +32,10 @@ class EncounterEditing:
         notes: NoteRecordService,
         release: ReleaseService,
         overviews: OverviewService,
+        coding: CodingService | None = None,
     ) -> None:
+        """``coding`` has codes made anew that rest on the note."""
+        self._coding = coding
         self._encounters = encounters
         self._notes = notes
         self._release = release
@@ -82,3 +86,5 @@ class EncounterEditing:
         if stored is not None:
             await self._release.settle(transaction, encounter)
             await self._release.release_note(transaction, stored)
+            if self._coding is not None:
+                await self._coding.follow(transaction, organization_id, encounter_id)

@@ -2,6 +2,7 @@
 
 from osler.audit.model import SYSTEM, AuditEvent, Outcome
 from osler.audit.ports import AuditTrail
+from osler.coding.service import CodingService
 from osler.encounters.model import EncounterState
 from osler.encounters.ports import EncounterRepository
 from osler.kernel.clock import Clock
@@ -30,7 +31,10 @@ class NoteWriting:
         composing: Composing,
         audit: AuditTrail,
         clock: Clock,
+        coding: CodingService | None = None,
     ) -> None:
+        """``coding`` has codes made anew that rest on the note."""
+        self._coding = coding
         self._database = database
         self._encounters = encounters
         self._transcripts = transcripts
@@ -82,6 +86,8 @@ class NoteWriting:
             )
             await self._settle(transaction, note)
             await self._release.release_note(transaction, note)
+            if self._coding is not None:
+                await self._coding.follow(transaction, note.organization_id, note.encounter_id)
             await self._trace(transaction, note, Outcome.DONE, {})
 
     async def failed(self, job: Job, code: str) -> None:

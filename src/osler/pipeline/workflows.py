@@ -1,6 +1,7 @@
 """The workflows: which steps each kind of job has, and how many such jobs run at once."""
 
 from osler.kernel.jobs import JobKind
+from osler.pipeline.coding import EncounterCoding
 from osler.pipeline.context_parsing import ContextParsing
 from osler.pipeline.document_writing import DocumentWriting
 from osler.pipeline.note_writing import NoteWriting
@@ -14,12 +15,16 @@ def workflows(
     note_writing: NoteWriting,
     document_writing: DocumentWriting,
     context_parsing: ContextParsing,
+    coding: EncounterCoding | None = None,
 ) -> tuple[Workflow, ...]:
-    """Return a workflow for each kind of job.
+    """Return a workflow for each kind of job; without ``coding`` no visit is coded.
 
     Each has one step, as each is one computation and one transaction: there is no state between that a crash could
     leave. ``concurrency`` follows the engines: one recording at a time, and live segments beside it.
     """
+    coded = (
+        () if coding is None else (Workflow(JobKind.CODE_ENCOUNTER, (Step("code", coding.code),), coding.failed),)
+    )
     return (
         Workflow(
             JobKind.TRANSCRIBE_SEGMENT,
@@ -38,4 +43,5 @@ def workflows(
             (Step("write document", document_writing.write_document),),
             document_writing.failed,
         ),
+        *coded,
     )

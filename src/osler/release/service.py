@@ -9,6 +9,8 @@ from osler.access.model import ReleasePolicy
 from osler.access.ports import OrganizationRepository
 from osler.audit.model import SYSTEM, Actor, AuditEvent
 from osler.audit.ports import AuditTrail
+from osler.coding.model import CodeSet, CodingStatus
+from osler.coding.ports import CodeSetRepository
 from osler.encounters.model import Encounter, EncounterState
 from osler.encounters.ports import EncounterRepository
 from osler.kernel.clock import Clock
@@ -25,6 +27,7 @@ from osler.speech.records import TranscriptService
 
 TRANSCRIPT: Final = "transcript"
 NOTE: Final = "note"
+BILLING: Final = "billing"
 
 
 class ReleaseService:
@@ -46,7 +49,10 @@ class ReleaseService:
         documents: DocumentRepository,
         audit: AuditTrail,
         clock: Clock,
+        codes: CodeSetRepository | None = None,
     ) -> None:
+        """Without ``codes`` nothing is told of billing at sign-off."""
+        self._codes = codes
         self._database = database
         self._releases = releases
         self._organizations = organizations
@@ -86,6 +92,11 @@ class ReleaseService:
         """Show a document that was just completed, if the organization releases automatically."""
         if await self._automatic(transaction, document.organization_id):
             await self._show_document(transaction, SYSTEM, document)
+
+    async def release_billing(self, transaction: Transaction, codes: CodeSet) -> None:
+        """Show that a visit was coded, if the organization releases automatically: a summary, without the codes."""
+        if await self._automatic(transaction, codes.organization_id):
+            await self._show_billing(transaction, SYSTEM, codes)
 
     async def sign_note(
         self,
@@ -191,6 +202,11 @@ class ReleaseService:
         for document in await self._documents.list(transaction, organization_id, encounter_id):
             if document.status is TextStatus.CREATED and document.content is not None:
                 await self._show_document(transaction, actor, document)
+        if self._codes is not None:
+            coded = await self._codes.of_encounter(transaction, organization_id, encounter_id)
+            ready = [codes for codes in coded if codes.status is CodingStatus.READY]
+            if ready:
+                await self._show_billing(transaction, actor, max(ready, key=lambda codes: codes.created_at))
         event = AuditEvent(
             organization_id=organization_id,
             actor=actor,
@@ -271,6 +287,16 @@ class ReleaseService:
             f"document:{document.id}",
             (document.organization_id, document.encounter_id, document.id),
             document.created_at,
+        )
+
+    async def _show_billing(self, transaction: Transaction, actor: Actor, codes: CodeSet) -> None:
+        await self._make_readable(
+            transaction,
+            actor,
+            ReleasedKind.BILLING,
+            BILLING,
+            (codes.organization_id, codes.encounter_id, codes.id),
+            codes.created_at,
         )
 
     async def _make_readable(

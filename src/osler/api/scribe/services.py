@@ -8,6 +8,7 @@ from osler.access.tokens import BearerTokens
 from osler.audio.service import AudioService
 from osler.audio.streaming import AudioStreams
 from osler.audit.service import AuditService
+from osler.coding.service import CodingService
 from osler.encounters.context import ContextDocumentService
 from osler.encounters.profiles import PatientProfileService
 from osler.encounters.service import EncounterService
@@ -65,6 +66,9 @@ class ScribeServices(Protocol):
 
     @property
     def composing(self) -> Composing: ...
+
+    @property
+    def coding(self) -> CodingService: ...
 
     @property
     def release(self) -> ReleaseService: ...

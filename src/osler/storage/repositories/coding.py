@@ -1,8 +1,9 @@
 """The codes of encounters as rows; the entities quote the visit and are sealed."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import Row, delete, insert
 
 from osler.coding.model import CodeSet, CodingStatus
 from osler.kernel.transactions import Transaction
@@ -32,8 +33,8 @@ class SqlCodeSetRepository:
             )
         ).scalars()
         await destroy_keys(connection, list(former), codes.created_at)
-        entities = [dict(entity) for entity in codes.entities]
-        sealed = await self._rows.add(transaction, codes.organization_id, code_sets, codes.id, entities)
+        content = {"entities": [dict(entity) for entity in codes.entities], "basis": codes.basis}
+        sealed = await self._rows.add(transaction, codes.organization_id, code_sets, codes.id, content)
         values: dict[str, Any] = {
             "id": codes.id,
             "organization_id": codes.organization_id,
@@ -57,8 +58,23 @@ class SqlCodeSetRepository:
             code_sets.c.coding_system == coding_system,
         )
         row = (await connection_of(transaction).execute(query)).one_or_none()
-        entities = None if row is None else self._rows.open(row, organization_id, code_sets, row.id)
-        if row is None or entities is None:
+        return None if row is None else self._codes(row)
+
+    async def of_encounter(
+        self, transaction: Transaction, organization_id: str, encounter_id: str
+    ) -> Sequence[CodeSet]:
+        """Return the encounter's codes of every system that was asked for, by system; without those erased."""
+        query = (
+            with_key(code_sets)
+            .where(code_sets.c.organization_id == organization_id, code_sets.c.encounter_id == encounter_id)
+            .order_by(code_sets.c.coding_system)
+        )
+        read = [self._codes(row) for row in await connection_of(transaction).execute(query)]
+        return [codes for codes in read if codes is not None]
+
+    def _codes(self, row: Row[Any]) -> CodeSet | None:
+        content = self._rows.open(row, row.organization_id, code_sets, row.id)
+        if content is None:
             return None
         return CodeSet(
             id=row.id,
@@ -68,6 +84,7 @@ class SqlCodeSetRepository:
             created_at=row.created_at,
             status=CodingStatus(row.status),
             note_id=row.note_id,
-            entities=tuple(entities),
+            entities=tuple(content["entities"]),
             failure=row.failure,
+            basis=content["basis"],
         )
