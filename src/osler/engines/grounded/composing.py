@@ -1,16 +1,18 @@
 """Composes a text by a template of the template language: from all that a visit offers to its finished parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from osler.engines.grounded.additions import is_command
-from osler.engines.grounded.layout import arranged, pieces_by_section
+from osler.engines.grounded.layout import arranged, pieces_by_section, with_headings
 from osler.engines.grounded.phrasing import Line
 from osler.engines.grounded.repetition import content
 from osler.engines.grounded.searching import searched
 from osler.engines.grounded.sources import Beside, beside
-from osler.engines.grounded.visit import LEAST_RANK, in_order, length, read_visit, sentences
+from osler.engines.grounded.visit import LEAST_RANK, Visit, in_order, length, read_visit, sentences
 from osler.kernel.errors import NoClinicalContentError
+from osler.notes.grounding import check
 from osler.notes.model import Section, Sentence, SourceKind, VoiceStyle
 from osler.notes.ports import FindingExtractor
 from osler.notes.template_filling import Filled, FilledLine, Topic, fill
@@ -18,7 +20,8 @@ from osler.notes.template_placeholders import distribute, targets_of
 from osler.notes.template_rendering import filled_markdown
 from osler.notes.template_tree import TemplateText
 from osler.notes.templates import part_names
-from osler.notes.writing import WritingTask, WrittenPart
+from osler.notes.voice import in_voice
+from osler.notes.writing import VoiceProfile, WritingTask, WrittenPart
 
 NOTHING: Final = (
     "Nothing clinical was said in this transcript, so there is no note to write; check that it is the right recording."
@@ -41,23 +44,41 @@ def composed_parts(task: WritingTask, extractor: FindingExtractor) -> Iterator[W
     others = beside(task.sources.others, visit, extractor)
     if not visit.lines and not others.lines:
         raise NoClinicalContentError(NOTHING if task.sources.transcript.turns else NOTHING_BESIDE)
-    own = task.voice_style is VoiceStyle.MY_VOICE
-    style = others.steering.style(VoiceStyle.GOLDILOCKS if own else task.voice_style)
+    voice = task.voice if task.voice_style is VoiceStyle.MY_VOICE and task.voice and task.voice.notes else None
+    asked = VoiceStyle.GOLDILOCKS if task.voice_style is VoiceStyle.MY_VOICE else task.voice_style
+    style = others.steering.style(asked)
+    filled, said = _filled(task, visit, others, style, voice)
+    if voice is not None and style is asked:
+        every = [_filled(task, visit, others, each, voice) for each in LEAST_RANK]
+        filled, said = min(every, key=lambda one: abs(len(one[0].text.split()) - voice.words))
+    if not said:
+        raise NoClinicalContentError(NOT_ASKED_FOR)
+    lines = arranged(filled.lines, others.steering.brain or task.brain, targets_of(task.template))
+    return _parts(lines if voice is None else with_headings(lines, voice), said)
+
+
+def _filled(
+    task: WritingTask, visit: Visit, others: Beside, style: VoiceStyle, voice: VoiceProfile | None
+) -> tuple[Filled, dict[Place, Sentence]]:
+    """Fill the template for a style; say which answers are sentences."""
     kept = _kept(visit.lines[: length(visit.lines, style)], others, style)
     ordered = [
         line
         for part in part_names()
         for line in in_order([line for line in kept if line.part == part], visit.problems, part)
     ]
-    written = {
-        name: sentences([ordered[index] for index in indexes], visit.reference, style)
-        for name, indexes in answered_by(task.template, ordered).items()
-    }
+    written: dict[str, Sequence[Sentence]] = {}
+    for name, indexes in answered_by(task.template, ordered).items():
+        found = sentences([ordered[index] for index in indexes], visit.reference, style)
+        written[name] = found if voice is None else [_voiced(sentence, voice) for sentence in found]
     answers, said = _answers(task.template, written, task.sources.facts)
-    filled = fill(task.template, answers)
-    if not said:
-        raise NoClinicalContentError(NOT_ASKED_FOR)
-    return _parts(arranged(filled.lines, others.steering.brain or task.brain, targets_of(task.template)), said)
+    return fill(task.template, answers), said
+
+
+def _voiced(sentence: Sentence, voice: VoiceProfile) -> Sentence:
+    """Return a sentence in the wordings of a voice, unless its quotes would bear it no more."""
+    text = in_voice(sentence.text, voice)
+    return sentence if check(text, [e.quote for e in sentence.evidence]) else replace(sentence, text=text)
 
 
 def _kept(said: Sequence[Line], others: Beside, style: VoiceStyle) -> list[Line]:

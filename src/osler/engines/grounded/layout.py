@@ -1,5 +1,6 @@
 """The two forms of a filled template, of the same words: structured in lists (LEFT), told in paragraphs (RIGHT)."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,9 +9,12 @@ from itertools import groupby
 from osler.notes.template_filling import FilledLine, Piece
 from osler.notes.template_placeholders import Target
 from osler.notes.template_tree import PartKind
-from osler.notes.writing import Brain
+from osler.notes.voice import heading_in_voice
+from osler.notes.writing import Brain, VoiceProfile
 
 _BLANK = FilledLine(0, "", "", ())
+_HEADING = re.compile(r"[\s*]*(?P<words>[^\s*].*?)[\s*:]*")
+_LABEL = re.compile(r"(?P<words>[^:]+?)\s*:")
 _ALWAYS_LISTED = frozenset({"medications"})
 """Parts that no reader wants in a paragraph."""
 
@@ -38,6 +42,23 @@ def arranged(
     while done and not done[-1].pieces:
         done.pop()
     return tuple(line for number, line in enumerate(done) if line.pieces or (number and done[number - 1].pieces))
+
+
+def with_headings(lines: Sequence[FilledLine], voice: VoiceProfile) -> tuple[FilledLine, ...]:
+    """Return the lines with the headings and labels of a voice in place of the template's."""
+    return tuple(_renamed(line, voice) for line in lines)
+
+
+def _renamed(line: FilledLine, voice: VoiceProfile) -> FilledLine:
+    first = line.pieces[0] if line.pieces else None
+    if first is None or first.kind is not PartKind.LITERAL or (line.level and len(line.pieces) > 1):
+        return line
+    label = _HEADING.fullmatch(first.text) if line.level else _LABEL.match(first.text)
+    if label is None:
+        return line
+    theirs = heading_in_voice(label["words"], voice)
+    text = f"{first.text[: label.start('words')]}{theirs}{first.text[label.end('words') :]}"
+    return replace(line, pieces=(replace(first, text=text), *line.pieces[1:]))
 
 
 def pieces_by_section(lines: Sequence[FilledLine]) -> Iterator[tuple[str, list[FilledLine]]]:
