@@ -527,7 +527,9 @@ def _services(
         documents=documents,
         composing=composing,
         templates=templates,
-        editing=EncounterEditing(encounters=encounters, notes=notes, release=release, overviews=overviews, coding=coding),
+        editing=EncounterEditing(
+            encounters=encounters, notes=notes, release=release, overviews=overviews, coding=coding
+        ),
         transcript_editing=TranscriptEditing(
             database=database,
             encounters=encounters,

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from osler.coding.terminology import Terminologies
     from osler.config import Settings
     from osler.encounters.ports import DocumentParser
-    from osler.notes.ports import Assistant, FormFiller
-    from osler.notes.ports import FindingExtractor
+    from osler.notes.ports import Assistant, FindingExtractor, FormFiller
     from osler.notes.service import NoteService
     from osler.speech.service import SpeechService
     from osler.weights.service import WeightsStore

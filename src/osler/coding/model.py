@@ -19,9 +19,9 @@ class CodingStatus(StrEnum):
 class CodeSet:
     """The codes of a visit in one coding system. ``entities`` (JSON types) is sealed, as it quotes the visit.
 
-    ``note_id`` is the note version that was coded, None where there was only a transcript. ``basis`` stands for all that
-    the codes rest on (note, transcript, coder, release of the terminology): with another one the visit is coded anew.
-    It is empty while a note or transcript is waited for. ``failure`` is an error code, or says what to do.
+    ``note_id`` is the note version that was coded, None where there was only a transcript. ``basis`` stands for all
+    that the codes rest on (note, transcript, coder, release of the terminology): with another one the visit is coded
+    anew. It is empty while a note or transcript is waited for. ``failure`` is an error code, or says what to do.
     """
 
     id: str

@@ -26,7 +26,6 @@ from osler.speech.model import TranscriptVersion
 from osler.speech.records import TranscriptService
 
 NOTHING_TO_CODE: Final = "There is nothing to code: send audio or write a note, then ask again."
-GONE: Final = "The codes were erased; ask again when there is a new note."
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,11 @@ class CodingService:
             visit = await self.visit(transaction, organization_id, encounter_id)
             codes = await self._ask(transaction, organization_id, encounter_id, visit, terminology)
             event = AuditEvent(
-                organization_id, actor, "codes.requested", self._clock.now(), {"encounter": encounter_id, "codes": codes.id}
+                organization_id,
+                actor,
+                "codes.requested",
+                self._clock.now(),
+                {"encounter": encounter_id, "codes": codes.id},
             )
             await self._audit.append(transaction, [event])
         return codes, visit
