@@ -12,6 +12,7 @@ from starlette.responses import Response
 from osler import __version__
 from osler.api.scribe.audio_upload import audio_upload_routes
 from osler.api.scribe.auth import authentication_routes
+from osler.api.scribe.clinical_codes import clinical_code_routes
 from osler.api.scribe.consult_note import consult_note_routes
 from osler.api.scribe.context import context_routes
 from osler.api.scribe.documents import document_routes
@@ -45,6 +46,7 @@ CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Consult note", evidence_routes),
     ("Consult note", sign_off_routes),
     ("Documents", document_routes),
+    ("Clinical coding", clinical_code_routes),
     ("Patient profiles", profile_routes),
     ("Templates", template_routes),
     ("Transcription", live_stream_routes),
