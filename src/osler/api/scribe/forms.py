@@ -1,6 +1,6 @@
 """Forms of clients ("custom templates"): answered from the visit, each answer with the words that it rests on."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field

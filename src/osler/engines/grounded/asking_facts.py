@@ -1,0 +1,309 @@
+"""Questions for a kind of fact: doses, medicines, allergies, denials, diagnoses, values, orders, plan, follow-up."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from osler.engines.grounded.asking_doses import doses
+from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources, stem
+from osler.engines.grounded.asking_replies import Reply, listed, replied
+from osler.engines.grounded.asking_search import question_topic
+from osler.engines.grounded.asking_sightings import holds, intent
+from osler.engines.grounded.asking_topics import Topic, Unit
+from osler.engines.grounded.forms_options import expression, generic
+from osler.notes.model import Experiencer, Finding, FindingKind, Temporality
+
+_MOST: Final = 6
+
+_DIAGNOSED: Final = re.compile(
+    r"\b(diagnos\w+|consistent with|you (do )?have|looks like (you|a|an)|i think (that )?(you|it|this)|impression"
+    r"|suggest\w*)\b",
+    re.IGNORECASE,
+)
+
+
+def facts_of(asked: str, sources: Sources) -> Reply | None:
+    """Answer a question for a kind of fact; None where it asks for something else, or the visit holds none."""
+    topic = question_topic(asked)
+    specific = _without_generic(topic)
+    if intent("dose").search(asked):
+        return _of_doses(asked, topic, sources)
+    if (value := _of_value(topic, sources)) is not None:
+        return value
+    if intent("family").search(asked) or specific:
+        return _follow_up(sources) if intent("follow_up").search(asked) and not _left(specific) else None
+    for name, answer in _ANSWERS:
+        if intent(name).search(asked):
+            return answer(sources)
+    return None
+
+
+def _of_doses(asked: str, topic: Topic, sources: Sources) -> Reply | None:
+    medicines = [unit for unit in topic.clinical if FindingKind.MEDICATION in unit.kinds]
+    others = [unit for unit in topic.units if unit not in medicines and not _is_dose_word(unit)]
+    if others:
+        return None
+    rows = []
+    for name, statements in doses(sources.transcript).items():
+        if medicines and not any(name in unit.concepts for unit in medicines):
+            continue
+        settled = [s for s in statements if s.dose]
+        if not settled:
+            continue
+        last = settled[-1]
+        earlier = [s for s in settled if s.dose != last.dose]
+        text = f"**{name.capitalize()}**: {last.dose}" + (f", {last.frequency}" if last.frequency else "")
+        if earlier:
+            text += f" (before: {', '.join(dict.fromkeys(s.dose for s in earlier))})"
+        rows.append((text, [*(s.passage for s in earlier[-2:]), last.passage]))
+    return listed("", rows) if rows else None
+
+
+def _is_dose_word(unit: Unit) -> bool:
+    words = {word for row in unit.alternatives[:1] for word in row}
+    return bool(
+        words
+        & {
+            stem(w)
+            for w in (
+                "dose",
+                "dosage",
+                "medication",
+                "medicine",
+                "mg",
+                "milligram",
+                "decide",
+                "agree",
+                "final",
+                "daily",
+                "prescribe",
+                "prescribed",
+            )
+        }
+    )
+
+
+def _of_value(topic: Topic, sources: Sources) -> Reply | None:
+    """Answer with a measured value, if the question names one and nothing else."""
+    if not topic:
+        return None
+    asked = {stem(word) for unit in topic.units for row in unit.alternatives[:1] for word in row}
+    concepts = {concept for unit in topic.clinical for concept in unit.concepts}
+    rows = []
+    for finding in sources.transcript.findings:
+        if finding.kind is not FindingKind.VITAL or finding.temporality is Temporality.HYPOTHETICAL:
+            continue
+        named = {stem(word) for word in finding.concept.split()}
+        if named != asked and finding.concept not in concepts:
+            continue
+        if len(topic.units) > 1 and named != asked:
+            continue
+        passage = sources.transcript.passage_of(finding.evidence[0])
+        if passage is None:
+            continue
+        value = " ".join(filter(None, (finding.attributes.get("value"), finding.attributes.get("unit"))))
+        rows.append((f"{finding.concept.capitalize()}: {value}", [passage]))
+    return listed("", rows[:_MOST]) if rows else None
+
+
+def _medicines(sources: Sources) -> Reply | None:
+    found: dict[str, list[Finding]] = {}
+    for finding in sources.transcript.findings:
+        own = finding.experiencer is Experiencer.PATIENT and finding.attributes.get("certainty") != "possible"
+        if finding.kind is FindingKind.MEDICATION and own and not _only_supposed(finding):
+            found.setdefault(finding.concept, []).append(finding)
+    told = doses(sources.transcript)
+    rows = []
+    for name, findings in found.items():
+        if all(f.negated for f in findings):
+            continue
+        last = [s for s in told.get(name, ()) if s.dose][-1:]
+        dose = "".join(f" {s.dose}" + (f", {s.frequency}" if s.frequency else "") for s in last)
+        action = next((f.attributes["action"] for f in reversed(findings) if "action" in f.attributes), "")
+        passages = _passages_of(sources.transcript, findings)
+        passages = [passages[0], *([last[0].passage] if last else passages[-1:])]
+        rows.append(
+            (f"**{name.capitalize()}**{dose}" + (f" ({_ACTIONS.get(action, action)})" if action else ""), passages)
+        )
+    return listed("", rows) if rows else None
+
+
+_ACTIONS: Final = {
+    "start": "started", "stop": "stopped", "increase": "increased", "decrease": "decreased", "continue": "continued",
+    "declined": "declined",
+}  # fmt: skip
+
+
+def _only_supposed(finding: Finding) -> bool:
+    return finding.temporality is Temporality.HYPOTHETICAL and "action" not in finding.attributes
+
+
+def _allergies(sources: Sources) -> Reply | None:
+    found = [
+        f for f in sources.transcript.findings if f.kind is FindingKind.ALLERGY and f.experiencer is Experiencer.PATIENT
+    ]
+    rows = []
+    for finding in found:
+        reaction = finding.attributes.get("reaction")
+        name = f"{'No ' if finding.negated else ''}{finding.concept}"
+        rows.append(
+            (
+                f"{name.capitalize()}" + (f" (reaction: {reaction})" if reaction else ""),
+                _passages_of(sources.transcript, [finding]),
+            )
+        )
+    return listed("", rows) if rows else None
+
+
+def _denied(sources: Sources) -> Reply | None:
+    findings = [f for f in sources.transcript.findings if f.experiencer is Experiencer.PATIENT]
+    affirmed = {
+        f.concept
+        for f in findings
+        if not f.negated and f.temporality is Temporality.CURRENT and "certainty" not in f.attributes
+    }
+    rows = []
+    for finding in findings:
+        complaint = finding.kind in (FindingKind.SYMPTOM, FindingKind.PROBLEM, FindingKind.SOCIAL, FindingKind.ALLERGY)
+        if (
+            not complaint
+            or not finding.negated
+            or finding.concept in affirmed
+            or not _by_patient(sources.transcript, finding)
+        ):
+            continue
+        rows.append((finding.concept.capitalize(), _answering(sources.transcript, finding)))
+    return listed("Denied:", _merged(rows)) if rows else None
+
+
+def _symptoms(sources: Sources) -> Reply | None:
+    rows = []
+    denied = {f.concept for f in sources.transcript.findings if f.negated}
+    for finding in sources.transcript.findings:
+        own = finding.experiencer is Experiencer.PATIENT and finding.temporality is Temporality.CURRENT
+        if finding.kind is not FindingKind.SYMPTOM or finding.negated or not own or finding.concept in denied:
+            continue
+        if _by_patient(sources.transcript, finding):
+            rows.append((finding.concept.capitalize(), _answering(sources.transcript, finding)))
+    return listed("", _merged(rows)) if rows else None
+
+
+def _diagnosis(sources: Sources) -> Reply | None:
+    found = [
+        p
+        for p in sources.transcript.passages
+        if p.by_clinician
+        and not p.asks
+        and _DIAGNOSED.search(p.text)
+        and any(m.meaning(FindingKind.PROBLEM) and not m.modified("NEGATED_EXISTENCE") for m in p.mentions)
+        and not expression("questions", "supposes").search(p.text)
+    ]
+    named = [p for p in found if re.search(r"\bdiagnos(is|ed)\b|consistent with|impression", p.text, re.IGNORECASE)]
+    return replied("", (named or found)[-_MOST:]) if found else None
+
+
+def _orders(sources: Sources) -> Reply | None:
+    findings = [f for f in sources.transcript.findings if f.kind is FindingKind.ORDER and not f.negated]
+    rows = [(f.concept.capitalize(), _passages_of(sources.transcript, [f])) for f in findings]
+    return listed("", _merged(rows)) if rows else None
+
+
+def _follow_up(sources: Sources) -> Reply | None:
+    found = [
+        p
+        for p in sources.transcript.passages
+        if not p.asks and expression("questions", "seen_again").search(p.text) and holds("when").search(p.text)
+    ]
+    sure = [p for p in found if not expression("questions", "supposes").search(p.text)]
+    return replied("", (sure or found)[-3:]) if found else None
+
+
+def _plan(sources: Sources) -> Reply | None:
+    kinds = (FindingKind.ORDER, FindingKind.PLAN, FindingKind.FOLLOW_UP)
+    found: list[Passage] = []
+    for finding in sources.transcript.findings:
+        changed = finding.kind is FindingKind.MEDICATION and "action" in finding.attributes
+        if finding.kind in kinds or changed:
+            found += _passages_of(sources.transcript, [finding])
+    return replied("", found[:10]) if found else None
+
+
+def _vitals(sources: Sources) -> Reply | None:
+    rows = []
+    for finding in sources.transcript.findings:
+        if finding.kind is FindingKind.VITAL and finding.temporality is not Temporality.HYPOTHETICAL:
+            value = " ".join(filter(None, (finding.attributes.get("value"), finding.attributes.get("unit"))))
+            rows.append((f"{finding.concept.capitalize()}: {value}", _passages_of(sources.transcript, [finding])))
+    return listed("", rows) if rows else None
+
+
+def _reason(sources: Sources) -> Reply | None:
+    for passage in sources.transcript.passages:
+        if passage.question is not None and re.search(
+            r"\b(brings?|brought|what('s| is) going on|how (can|may) i help|problem|tell me what happened)\b",
+            passage.question.text,
+            re.I,
+        ):
+            return replied("", [passage])
+    return _symptoms(sources)
+
+
+_ANSWERS: Final[Sequence[tuple[str, Callable[[Sources], Reply | None]]]] = (
+    ("denied", _denied),
+    ("reason", _reason),
+    ("follow_up", _follow_up),
+    ("allergies", _allergies),
+    ("medicines", _medicines),
+    ("vitals", _vitals),
+    ("orders", _orders),
+    ("diagnosis", _diagnosis),
+    ("symptoms", _symptoms),
+    ("plan", _plan),
+)
+
+
+def _without_generic(topic: Topic) -> Topic:
+    def kept(units: Sequence[Unit]) -> tuple[Unit, ...]:
+        return tuple(u for u in units if not all(word in generic() or word in _KINDS for word in u.alternatives[0]))
+
+    return Topic(topic.text, kept(topic.clinical), kept(topic.plain))
+
+
+_KINDS: Final = frozenset(
+    stem(word)
+    for word in (
+        "denied", "deny", "denial", "negative", "vital", "sign", "prescription", "meds", "med", "drug", "allergic",
+        "assessment", "impression", "follow", "next", "back", "return", "again", "appointment", "management", "step",
+        "instruction", "reason", "discussed", "decided", "agreed", "going", "seen", "brings", "bring", "investigation",
+    )
+)  # fmt: skip
+
+
+def _left(topic: Topic) -> bool:
+    return bool(topic)
+
+
+def _by_patient(source: ReadSource, finding: Finding) -> bool:
+    """Say whether the patient said it, in his own words or by an answer."""
+    turns = source.transcript.turns
+    return any(turns[e.turn].speaker != "clinician" for e in finding.evidence)
+
+
+def _passages_of(source: ReadSource, findings: Sequence[Finding]) -> list[Passage]:
+    found = (source.passage_of(f.evidence[0]) for f in findings)
+    return [passage for passage in found if passage is not None]
+
+
+def _answering(source: ReadSource, finding: Finding) -> list[Passage]:
+    """Return the question and the answer that a finding rests on, or the patient's own words."""
+    found = (source.passage_of(e) for e in finding.evidence[:2])
+    return [passage for passage in found if passage is not None]
+
+
+def _merged(rows: Sequence[tuple[str, list[Passage]]]) -> Iterator[tuple[str, list[Passage]]]:
+    """Yield each name once, with all that it rests on."""
+    merged: dict[str, list[Passage]] = {}
+    for name, passages in rows:
+        merged.setdefault(name, []).extend(passages)
+    for name, passages in merged.items():
+        yield name, passages[:3]
