@@ -114,7 +114,11 @@ async def test_html_is_the_same_in_the_stream_and_the_session_and_holds_no_scrip
 async def test_a_template_of_the_clients_own_is_sealed_with_the_note_and_written_by(clinician: Clinician) -> None:
     session_id = await a_visit(clinician)
     template = "# My headings\n[medications]\n"
-    own = {"generation_method": "THIRD_PARTY_TEMPLATE", "template_id": None, "third_party_template": template}
+    own: dict[str, Any] = {
+        "generation_method": "THIRD_PARTY_TEMPLATE",
+        "template_id": None,
+        "third_party_template": template,
+    }
     said = text_of(await ask(clinician, session_id, **own))
     assert said.startswith("# My headings") and "lisinopril" in said and "cough" not in said
     note = (await clinician.told(session_id))["consult_note"]
@@ -137,7 +141,7 @@ async def test_both_template_fields_are_refused_by_name(clinician: Clinician) ->
     session_id = await a_visit(clinician)
     detail = refused(await ask(clinician, session_id, third_party_template="# Mine\n[plan]"), 422)
     assert "template_id" in detail["msg"] and "third_party_template" in detail["msg"]
-    own = {"generation_method": "THIRD_PARTY_TEMPLATE", "template_id": None}
+    own: dict[str, Any] = {"generation_method": "THIRD_PARTY_TEMPLATE", "template_id": None}
     assert refused(await ask(clinician, session_id, **own), 422)["field"] == "third_party_template"
     assert await clinician.core.notes.versions(clinician.organization.id, session_id) == []
 

@@ -103,13 +103,18 @@ async def opened_for_service(settings: "Settings", *, execute: bool) -> "AsyncIt
     async with open_core(settings, execute=execute, apply_ledger=True) as core:
         if execute and core.missing_weights():
             log.warning("model weights are missing, jobs will fail: osler models pull")
-        housekeeping = asyncio.create_task(core.housekeeping.run(), name="housekeeping") if execute else None
+        background: list[asyncio.Task[None]] = []
+        if execute:
+            background.append(asyncio.create_task(core.housekeeping.run(), name="housekeeping"))
+            # Whoever waits for the first note is not to wait for the writer's lexicons too.
+            background.append(asyncio.create_task(core.composing.warm(), name="warming the writer"))
         try:
             yield core
         finally:
-            if housekeeping is not None:
-                housekeeping.cancel()
-                await asyncio.wait((housekeeping,))
+            for task in background:
+                task.cancel()
+            if background:
+                await asyncio.wait(background)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,7 +1,7 @@
 """Where a note's sentences stand in its text, and what each rests on: also after a person edited it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Final
@@ -81,15 +81,23 @@ def _of_author(content: WrittenText, written: WrittenText | None) -> Iterator[Pl
                     kept.append(_placed(section.heading, content.text, found, sentence))
                     break
                 at = found[0] + 1
-    theirs: list[Placed] = []
-    for heading, start, end in _stretches(content):
-        inside = sorted(span for span in taken.spans if start <= span[0] < end)
-        for gap_start, gap_end in zip([start, *(e for _, e in inside)], [*(s for s, _ in inside), end], strict=True):
-            theirs += (
-                Placed(heading, content.text[first:last], first, last)
-                for first, last in _sentences(content.text, gap_start, gap_end)
-            )
+    # The words of the template between the sentences are nobody's: they stood there before.
+    templates = set() if written is None else {each.text for each in _others(written, _spans(_of_writer(written)))}
+    theirs = [each for each in _others(content, taken.spans) if each.text not in templates]
     yield from sorted([*kept, *theirs], key=lambda each: each.start)
+
+
+def _others(content: WrittenText, spans: Sequence[tuple[int, int]]) -> Iterator[Placed]:
+    """Yield the sentences of a text outside of ``spans``."""
+    for heading, start, end in _stretches(content):
+        inside = sorted(span for span in spans if start <= span[0] < end)
+        for gap_start, gap_end in zip([start, *(e for _, e in inside)], [*(s for s, _ in inside), end], strict=True):
+            for first, last in _sentences(content.text, gap_start, gap_end):
+                yield Placed(heading, content.text[first:last], first, last)
+
+
+def _spans(found: Iterable[Placed]) -> list[tuple[int, int]]:
+    return [(each.start, each.end) for each in found]
 
 
 @dataclass(slots=True)

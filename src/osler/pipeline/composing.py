@@ -58,15 +58,16 @@ class Composing:
         self._templates = templates
         self._notes = notes
         self._load_writer = load_writer
+        self._loading = threading.Lock()
 
     async def warm(self) -> None:
         """Load what the first text would have to wait for."""
-        await asyncio.to_thread(lambda: self._load_writer().warm())
+        await asyncio.to_thread(lambda: self._writer().warm())
 
     async def check_language(self, code: str | None) -> None:
         """Raise UnsupportedLanguageError if texts cannot be written in this language; None is the writer's own."""
         if code:
-            await asyncio.to_thread(lambda: self._load_writer().check_language(code))
+            await asyncio.to_thread(lambda: self._writer().check_language(code))
 
     async def task(self, text: NoteVersion | Document) -> WritingTask:
         """Return what is to be done to write a text that was asked for.
@@ -97,7 +98,7 @@ class Composing:
         abandoned = threading.Event()
 
         def write() -> EngineRecord:
-            writer = self._load_writer()
+            writer = self._writer()
             for part in writer.compose(task):
                 parts.append(part)
                 if abandoned.is_set():
@@ -116,6 +117,10 @@ class Composing:
         finally:
             abandoned.set()
         return Composed(tuple(parts), await writing)
+
+    def _writer(self) -> NoteService:
+        with self._loading:  # several texts at once must not load it twice
+            return self._load_writer()
 
     async def _voice(self, text: NoteVersion | Document) -> VoiceProfile | None:
         """Return how the user who asked writes; None if the text is not to be in his voice, or he wrote nothing."""

@@ -41,6 +41,10 @@ GIVEN_UP: Final = "GivenUpError"
 """The error code of a job that ended in dbos without saying how: it was begun too often, or cancelled by hand."""
 
 
+AWAITED: Final = frozenset({JobKind.TRANSCRIBE_SEGMENT, JobKind.WRITE_NOTE, JobKind.WRITE_DOCUMENT})
+"""Kinds of work whose end somebody waits for at a screen: their queues are looked into most often."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How often an executing process looks around; all in seconds."""
@@ -274,7 +278,7 @@ class DbosEngine:
         queues = {
             kind: (
                 workflow.concurrency,
-                self._timing.live_poll if kind is JobKind.TRANSCRIBE_SEGMENT else self._timing.batch_poll,
+                self._timing.live_poll if kind in AWAITED else self._timing.batch_poll,
             )
             for kind, workflow in self._workflows.items()
         }
