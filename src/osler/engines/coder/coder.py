@@ -9,9 +9,10 @@ from osler.coding.terminology import Terminology
 from osler.engines.coder.combining import combined
 from osler.engines.coder.drafts import PASSING, Draft, score_of
 from osler.engines.coder.finding import Mention, Sentence, mentions, sentences
-from osler.engines.coder.refining import alternatives, refine
+from osler.engines.coder.refining import alternatives
 from osler.engines.coder.said import said
 from osler.engines.coder.standing import Section, Standing, sections, standing
+from osler.engines.coder.systems import code_in
 from osler.engines.coder.vocabulary import Word, vocabulary, words_of
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
@@ -21,8 +22,6 @@ VERSION: Final = "1"
 
 _SIDES: Final = frozenset(("right", "left", "bilateral"))
 _SIMILAR: Final = 5
-_BY_WORDS: Final = 0.5
-"""The least score with which a terminology's own search names a line of the assessment."""
 _SIGNS: Final = ("R", "M25.5", "M79.6", "G89")
 """Codes of complaints: where a note has an assessment, only those that it names are coded."""
 
@@ -88,12 +87,13 @@ def _draft(
     near = frozenset(form for word in words[sentence.start : sentence.end] for form in word.forms)
     near = (near - _SIDES) | _sides(words, sentence, mention)
     leading = stands.section is Section.LEADING
-    coded = [(name, refine(terminology, name.code, near, wide)) for name in mention.names]
+    first, last = _with_side(words, sentence, mention)
+    start, end = words[first].token.start, words[last - 1].token.end
+    coded = [(name, code_in(terminology, name, text[start:end], near, wide)) for name in mention.names]
     usable = [(name, refined) for name, refined in coded if refined is not None]
     if not usable:
         return None
     name, refined = usable[0]
-    start, end = words[mention.start].token.start, words[mention.end - 1].token.end
     return Draft(
         code=refined.code,
         text=text[start:end],
@@ -120,6 +120,17 @@ def _sides(words: Sequence[Word], sentence: Sentence, mention: Mention) -> froze
 
     near = sorted((apart(at), side) for at, side in where if apart(at) <= 6)
     return frozenset(near[0][1:]) if near else frozenset()
+
+
+def _with_side(words: Sequence[Word], sentence: Sentence, mention: Mention) -> tuple[int, int]:
+    """Return the words of a mention with the side right before it, or after it and a comma."""
+    first, last = mention.start, mention.end
+    if first > sentence.start and _SIDES.intersection(words[first - 1].forms):
+        first -= 1
+    after = last + 1 if last < sentence.end and words[last].token.norm == "," else last
+    if after < sentence.end and _SIDES.intersection(words[after].forms):
+        last = after + 1
+    return first, last
 
 
 def _finished(draft: Draft, terminology: Terminology) -> CodedEntity:

@@ -6,7 +6,7 @@ from osler.coding.coder import CodingTask, Reference, ReferenceSource
 from osler.coding.terminology import Terminology
 from osler.engines.coder.drafts import Draft, score_of
 from osler.engines.coder.finding import mentions, sentences
-from osler.engines.coder.refining import refine
+from osler.engines.coder.systems import code_in
 from osler.engines.coder.vocabulary import Vocabulary, bag, words_of
 from osler.notes.model import Experiencer, Finding, FindingKind, SourceKind, Temporality
 from osler.speech.model import Transcript
@@ -68,7 +68,7 @@ def _draft(finding: Finding, transcript: Transcript, terminology: Terminology, v
     best = max(named, key=lambda m: m.weight)
     name = best.names[0]
     near = bag(concept)
-    refined = refine(terminology, name.code, near, near)
+    refined = code_in(terminology, name, concept, near, near)
     if refined is None:
         return None
     references = [
