@@ -36,11 +36,13 @@ def speech_service(model: str = "base", settings: "Settings | None" = None) -> "
 
     store = weights_store(settings)
     name = f"whisper-{model}"
+    transcriber = WhisperTranscriber(
+        store.locate(name), label=f"faster-whisper/{model}", digest=_digest(store, name, "model.bin")
+    )
     return SpeechService(
         detector=SileroSpeechDetector(),
-        transcriber=WhisperTranscriber(
-            store.locate(name), label=f"faster-whisper/{model}", digest=_digest(store, name, "model.bin")
-        ),
+        transcriber=transcriber,
+        quick=transcriber.quick(),
         encoder=Ge2eSpeakerEncoder(
             store.locate("ge2e") / "pretrained.pt", digest=_digest(store, "ge2e", "pretrained.pt")
         ),

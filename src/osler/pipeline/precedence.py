@@ -22,25 +22,31 @@ class _BrokenOffError(BaseException):
 class LiveFirst:
     """Lets one thread work at a time: among those that wait, live work first.
 
-    Whole recordings call ``give_way`` between two pieces of work (about 30 s of speech, a few seconds of computing):
-    while live work waits or goes on, they pause there. It holds within one process. Processes share the machine by
-    their number of jobs at once: a second worker's batch slows a live segment down, but never keeps it waiting.
+    Whole recordings call ``give_way`` between two pieces of work (one call of an engine, about a second of computing):
+    while live work waits or goes on, they pause there. Two at once would be no faster: each uses all cores. It holds
+    within one process. Processes share the machine by their number of jobs at once: a second worker's batch slows a
+    live segment down, but never keeps it waiting.
     """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._live = 0
+        self._came = 0
+        self._next = 1
         self._busy = False
 
     @contextmanager
-    def live(self) -> Iterator[None]:
-        """Work ahead of all that is not live."""
+    def live(self) -> Iterator[bool]:
+        """Work ahead of all that is not live, in the order of coming; gives whether more live work waits already."""
         with self._condition:
             self._live += 1
-            self._condition.wait_for(lambda: not self._busy)
+            number = self._came = self._came + 1
+            self._condition.wait_for(lambda: not self._busy and number == self._next)
+            self._next += 1
             self._busy = True
+            more = self._live > 1
         try:
-            yield
+            yield more
         finally:
             with self._condition:
                 self._live -= 1
@@ -89,8 +95,15 @@ class SpeechEngines:
         self._precedence = LiveFirst()
         self._closed = threading.Event()
 
+    async def warm_up(self) -> None:
+        """Load the models now: the first segment of the day would have to wait for them. Raises what loading raises."""
+        await asyncio.to_thread(self._warm_up)
+
     async def live(self, sound: Sound, language: str | None) -> Transcript:
-        """Transcribe a segment ahead of whole recordings. Raises what ``SpeechService.transcribe`` raises."""
+        """Transcribe a segment soon, ahead of whole recordings. Raises what ``SpeechService.glance`` raises.
+
+        While further segments wait, their words are worth more than who said these: voices are not told apart.
+        """
         return await self._in_thread(self._transcribe_live, sound, language)
 
     async def batch(self, sound: Sound, language: str | None) -> Transcript:
@@ -120,9 +133,9 @@ class SpeechEngines:
 
     def _transcribe_live(self, sound: Sound, language: str | None, abandoned: threading.Event) -> Transcript:
         speech = self._loaded()
-        with self._precedence.live():
+        with self._precedence.live() as more:
             self._go_on(abandoned)
-            return speech.transcribe(sound, language=language, progress=lambda *_: self._go_on(abandoned))
+            return speech.glance(sound, language=language, voices=not more, progress=lambda *_: self._go_on(abandoned))
 
     def _transcribe_batch(self, sound: Sound, language: str | None, abandoned: threading.Event) -> Transcript:
         speech = self._loaded()
@@ -137,6 +150,12 @@ class SpeechEngines:
     def _go_on(self, abandoned: threading.Event) -> None:
         if self._closed.is_set() or abandoned.is_set():
             raise _BrokenOffError
+
+    def _warm_up(self) -> None:
+        speech = self._loaded()
+        with self._recording, self._precedence.batch():
+            if not self._closed.is_set():
+                speech.load()
 
     def _loaded(self) -> SpeechService:
         with self._loading:

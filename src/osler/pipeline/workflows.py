@@ -22,14 +22,14 @@ def workflows(
     Each has one step, as each is one computation and one transaction: there is no state between that a crash could
     leave. ``concurrency`` follows the engines: one recording at a time, and live segments beside it.
     """
-    coded = (
-        () if coding is None else (Workflow(JobKind.CODE_ENCOUNTER, (Step("code", coding.code),), coding.failed),)
-    )
+    coded = () if coding is None else (Workflow(JobKind.CODE_ENCOUNTER, (Step("code", coding.code),), coding.failed),)
     return (
         Workflow(
             JobKind.TRANSCRIBE_SEGMENT,
             (Step("transcribe segment", transcription.transcribe_segment, attempts=3),),
             transcription.segment_failed,
+            # One is heard at a time: the others are claimed meanwhile, so that none waits for the next look.
+            concurrency=3,
         ),
         Workflow(
             JobKind.TRANSCRIBE_RECORDING,

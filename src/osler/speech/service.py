@@ -1,7 +1,7 @@
 """From a recording to a transcript: block by block to words and voices, then to speakers and turns."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from osler.speech.attribution import attribute
 from osler.speech.blocks import Block, blocks
 from osler.speech.diarization import Voices, diarizer_record, find_speakers, hear_voices, word_affinity
 from osler.speech.model import HeardWord, Transcript, Turn
-from osler.speech.ports import SpeakerEncoder, SpeechDetector, Transcriber
+from osler.speech.ports import SAMPLE_RATE, SpeakerEncoder, SpeechDetector, Transcriber
 from osler.speech.second_hearing import hear_again
 from osler.speech.turns import build_turns
 from osler.speech.vocabulary import decoder_bias
@@ -33,12 +33,30 @@ to it, and a quote that is played back should not begin inside a sound."""
 _SOUND_FAILED: Final = "The speakers could not be told apart by sound; who said what is decided by language alone."
 
 
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How carefully is listened: ``again``: twice where what was heard cannot be; ``by_sound``: who spoke, by voice."""
+
+    transcriber: Transcriber
+    again: bool = True
+    by_sound: bool = True
+
+
 class SpeechService:
     """Transcribes recordings with the engines that it is given. One recording at a time per service."""
 
-    def __init__(self, detector: SpeechDetector, transcriber: Transcriber, encoder: SpeakerEncoder) -> None:
+    def __init__(
+        self,
+        detector: SpeechDetector,
+        transcriber: Transcriber,
+        encoder: SpeakerEncoder,
+        *,
+        quick: Transcriber | None = None,
+    ) -> None:
+        """``quick`` hears what is only wanted soon (:meth:`glance`); by default as all else is heard."""
         self._detector = detector
-        self._transcriber = transcriber
+        self._careful = _Manner(transcriber)
+        self._hurried = _Manner(quick or transcriber, again=False)
         self._encoder = encoder
 
     def transcribe(
@@ -59,16 +77,38 @@ class SpeechService:
         Raises UnreadableFileError, NotAudioError, EmptyAudioError, NoSpeechError and EngineError.
         """
         recording = open_recording(source) if isinstance(source, Path) else source
+        return self._hear(recording, self._careful, language, speakers, progress)
+
+    def glance(
+        self, sound: Sound, *, language: str | None = "en", voices: bool = True, progress: Progress = silent
+    ) -> Transcript:
+        """Return what a segment of a recording that still goes on holds: soon, and less carefully than the whole.
+
+        The words come from the quick transcriber, without a second hearing; with ``voices`` False language alone says
+        who spoke. Otherwise as :meth:`transcribe`.
+        """
+        return self._hear(sound, replace(self._hurried, by_sound=voices), language, None, progress)
+
+    def load(self) -> None:
+        """Have the engines load their models now, by a second of silence. Raises EngineError, WeightsError."""
+        silence = np.zeros(SAMPLE_RATE, np.float32)
+        self._detector.regions(silence)
+        self._encoder.embed(silence[np.newaxis])
+        self._careful.transcriber.transcribe(silence, [TimeSpan(0.0, 1.0)], language=None, vocabulary="")
+
+    def _hear(
+        self, recording: Sound, manner: "_Manner", language: str | None, speakers: int | None, progress: Progress
+    ) -> Transcript:
         words: list[HeardWord] = []
         voices: list[Voices] = []
-        sound = True
+        sound = manner.by_sound
 
         def report(second: float) -> None:
             progress("Transcribing", second, max(recording.declared or 0.0, second))
 
         report(0.0)
         for block in blocks(recording, self._detector):
-            heard, language = self._words(block, language, report)
+            heard, language = self._words(block, manner, language, report)
             words += heard
             if heard and sound:
                 try:
@@ -88,27 +128,29 @@ class SpeechService:
             speakers=people,
             language=language or "en",
             duration=recording.seconds,
-            engine=self._transcriber.record,
+            engine=manner.transcriber.record,
             diarizer=diarizer_record(self._encoder, self._detector.record, speakers),
             incomplete=recording.truncated,
-            warnings=(*recording.warnings, *(() if affinity is not None else (_SOUND_FAILED,))),
+            warnings=(*recording.warnings, *((_SOUND_FAILED,) if affinity is None and manner.by_sound else ())),
         )
 
     def _words(
-        self, block: Block, language: str | None, report: Callable[[float], None]
+        self, block: Block, manner: "_Manner", language: str | None, report: Callable[[float], None]
     ) -> tuple[list[HeardWord], str | None]:
         """Return the words of a block, in seconds of the recording, and the language: found in the first speech."""
         if not block.regions:
             return [], language
         vocabulary = decoder_bias()
-        recognition = self._transcriber.transcribe(
+        recognition = manner.transcriber.transcribe(
             block.samples,
             block.regions,
             language=language,
             vocabulary=vocabulary,
             done=lambda seconds: report(block.start + seconds),
         )
-        words = hear_again(recognition.words, block.samples, block.regions, self._transcriber, recognition.language)
+        words = recognition.words
+        if manner.again:
+            words = hear_again(words, block.samples, block.regions, manner.transcriber, recognition.language)
         placed = fit_words(words, block.regions)
         moved = [replace(w, start=w.start + block.start, end=w.end + block.start) for w in placed]
         return moved, language or (recognition.language if moved else None)
@@ -123,6 +165,10 @@ class SpeechService:
             return None
 
 
+_AT_ONCE: Final = 64
+"""Windows of voice that are embedded between two reports: about a second of work."""
+
+
 class _Reporting:
     """A speaker encoder that reports before each of its batches: a ten-minute block has many."""
 
@@ -135,8 +181,11 @@ class _Reporting:
         return self._encoder.record
 
     def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._report()
-        return self._encoder.embed(windows)
+        pieces = []
+        for first in range(0, max(len(windows), 1), _AT_ONCE):
+            self._report()
+            pieces.append(self._encoder.embed(windows[first : first + _AT_ONCE]))
+        return np.concatenate(pieces)
 
 
 def _unheard(words: int, speakers: int | None) -> NDArray[np.float32]:
