@@ -90,7 +90,7 @@ def _wrk(url: str, seconds: int, headers: dict[str, str], *, change: bool = Fals
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_WRK_SCRIPT if change else _ERRORS_SCRIPT)
         script.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s", "-s", script.name]
         for name, value in headers.items():
             command += ["-H", f"{name}: {value}"]
         said = subprocess.run([*command, url], check=True, stdout=subprocess.PIPE, text=True).stdout

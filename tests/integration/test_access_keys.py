@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -172,15 +173,79 @@ async def test_a_disabled_key_can_be_enabled_and_a_revoked_one_never(lab: Access
     assert (await lab.actions(clinic))[1:] == ["key.created", "key.disabled", "key.enabled", "key.revoked"]
 
 
-async def test_a_revocation_holds_at_once_in_every_process(lab: AccessLab, clinic: str, database_url: str) -> None:
+async def test_a_revocation_holds_at_once_here_and_within_a_second_in_every_process(
+    lab: AccessLab, clinic: str, database_url: str
+) -> None:
     key, text = await lab.access.create_key(OPERATOR, clinic, KeyKind.TENANT)
     database = SqlDatabase(database_url)
     elsewhere = lab.another(database)
-    assert await elsewhere.authenticate(KeyKind.TENANT, text) == key
+    for access in (elsewhere, lab.access):
+        assert await access.authenticate(KeyKind.TENANT, text) == key
+    await lab.access.disable_key(OPERATOR, key.id)
+    assert await refusal(lab.access, KeyKind.TENANT, text) == "disabled_key"
+    await asyncio.sleep(1)
+    assert await refusal(elsewhere, KeyKind.TENANT, text) == "disabled_key"
+    await lab.access.enable_key(OPERATOR, key.id)
+    await lab.access.authenticate(KeyKind.TENANT, text)
+    await asyncio.sleep(1)
+    await elsewhere.authenticate(KeyKind.TENANT, text)
     await lab.access.revoke_key(OPERATOR, key.id)
+    await asyncio.sleep(1)
     assert await refusal(elsewhere, KeyKind.TENANT, text) == "revoked_key"
     await elsewhere.stop()
     await database.dispose()
+
+
+async def test_a_key_that_is_used_without_pause_is_still_read_anew_and_not_for_each_use(
+    lab: AccessLab, clinic: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = await lab.access.create_key(OPERATOR, clinic, KeyKind.TENANT)
+    database = SqlDatabase(database_url)
+    elsewhere = lab.another(database)
+    reads = 0
+    find = type(lab.keys).find
+
+    async def counted(*wanted: Any) -> ApiKey | None:
+        nonlocal reads
+        reads += 1
+        return await find(*wanted)
+
+    monkeypatch.setattr(type(lab.keys), "find", counted)
+    await asyncio.gather(*(elsewhere.authenticate(KeyKind.TENANT, text) for _ in range(50)))
+    assert reads == 1
+    await lab.access.revoke_key(OPERATOR, key.id)
+    until = monotonic() + 1
+    uses = 0
+    with pytest.raises(NotAllowedError):
+        while monotonic() < until:
+            await elsewhere.authenticate(KeyKind.TENANT, text)
+            uses += 1
+            await asyncio.sleep(0.01)
+    assert uses > 1 and reads == 2
+    await elsewhere.stop()
+    await database.dispose()
+
+
+async def test_a_revocation_while_a_key_is_being_read_is_not_overlooked(
+    lab: AccessLab, clinic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = await lab.access.create_key(OPERATOR, clinic, KeyKind.TENANT)
+    find = type(lab.keys).find
+    seen, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(*wanted: Any) -> ApiKey | None:
+        found = await find(*wanted)
+        seen.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(type(lab.keys), "find", slow)
+    before = asyncio.create_task(lab.access.authenticate(KeyKind.TENANT, text))
+    await seen.wait()
+    await lab.access.revoke_key(OPERATOR, key.id)
+    go_on.set()
+    assert await before == key  # it was asked for while it was good
+    assert await refusal(lab.access, KeyKind.TENANT, text) == "revoked_key"
 
 
 async def test_changes_of_one_key_at_once_are_all_kept(lab: AccessLab, clinic: str) -> None:

@@ -13,6 +13,7 @@ from joserfc.jwk import OctKey
 from joserfc.jws import extract_compact
 
 from osler.access.model import ApiKey, SigningKey, User
+from osler.access.recent import FRESH, Recent
 from osler.access.service import AccessService
 from osler.kernel.clock import Clock
 from osler.kernel.errors import NotAllowedError, NotFoundError
@@ -26,10 +27,6 @@ AUDIENCE: Final = "scribe-api"
 
 SKEW: Final = timedelta(seconds=60)
 """By how much clocks may disagree: a token is good for so much longer, and may be from so far in the future."""
-
-FRESH: Final = 5.0
-"""Seconds for which signing keys and the state of API keys are taken from memory. After this long a token of a key that
-was disabled, revoked or has expired opens nothing in any process, nor does one of a retired signing key."""
 
 LONGEST: Final = 4096
 """Characters of a token; ours have some 400."""
@@ -70,18 +67,19 @@ class BearerTokens:
     """Issues tokens and verifies them.
 
     A token is bound to the tenant key that it was exchanged for: once that key is disabled, revoked or expired, its
-    tokens end with it, within :data:`FRESH` seconds in every process.
+    tokens end with it, within a second in every process (:data:`osler.access.recent.FRESH`).
     """
 
     def __init__(self, *, access: AccessService, clock: Clock, lifetime: timedelta, fresh: float = FRESH) -> None:
-        """``lifetime``: how long a token is good, without the skew; ``fresh``: see :data:`FRESH`."""
+        """``lifetime``: how long a token is good, without the skew; ``fresh``: how long keys are remembered."""
         self._access = access
         self._clock = clock
         self._lifetime = lifetime
         self._fresh = fresh
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
-        self._signing: tuple[float, Mapping[str, SigningKey]] = (float("-inf"), {})
-        self._keys: dict[str, tuple[float, ApiKey]] = {}
+        self._asked_for_unknown = float("-inf")
+        self._signing: Recent[None, Mapping[str, SigningKey]] = Recent(fresh)
+        self._keys: Recent[str, ApiKey] = Recent(fresh)
 
     async def issue(self, key: ApiKey, user: User) -> BearerToken:
         """Return a token for a user of the tenant of ``key``, signed by the key that signs now."""
@@ -145,22 +143,21 @@ class BearerTokens:
             raise _invalid() from None
 
     async def _signing_keys(self, *, anew: bool = False) -> Mapping[str, SigningKey]:
-        read_at, keys = self._signing
         # Tokens that name keys that there are not must not have the table read for each of them.
-        if monotonic() - read_at > (min(1.0, self._fresh) if anew else self._fresh):
-            keys = {key.id: key for key in await self._access.signing_keys()}
-            self._signing = (monotonic(), keys)
-        return keys
+        if anew and monotonic() - self._asked_for_unknown > min(FRESH, self._fresh):
+            self._asked_for_unknown = monotonic()
+            self._signing.forget()
+        return await self._signing.get(None, self._read_signing_keys) or {}
+
+    async def _read_signing_keys(self) -> Mapping[str, SigningKey]:
+        return {key.id: key for key in await self._access.signing_keys()}
 
     async def _fault(self, bearer: Bearer, now: datetime) -> str | None:
-        read_at, key = self._keys.get(bearer.key_id, (float("-inf"), None))
-        if key is None or monotonic() - read_at > self._fresh:
-            try:
-                key = await self._access.key(bearer.organization_id, bearer.key_id)
-            except NotFoundError:
-                return "revoked_key"
-            self._keys[bearer.key_id] = (monotonic(), key)
-        return key.fault(now)
+        try:
+            key = await self._keys.get(bearer.key_id, lambda: self._access.key(bearer.organization_id, bearer.key_id))
+        except NotFoundError:
+            return "revoked_key"
+        return "revoked_key" if key is None else key.fault(now)
 
 
 def _key_id(text: str) -> str:
