@@ -15,9 +15,6 @@ LATER = frozenset(
         "uploadSessionAudio",
         "getSessionTranscript",
         "getLiveSessionTranscript",
-        "generateCustomTemplateConsultNote",
-        "getSessionClinicalCodes",
-        "askHeidi",
     }
 )
 """Operations of the YAML that are not served yet. One that is served must be taken out of this list."""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from osler import __version__
+from osler.api.scribe.ask import ask_routes
 from osler.api.scribe.audio_upload import audio_upload_routes
 from osler.api.scribe.auth import authentication_routes
 from osler.api.scribe.clinical_codes import clinical_code_routes
@@ -18,6 +19,7 @@ from osler.api.scribe.context import context_routes
 from osler.api.scribe.documents import document_routes
 from osler.api.scribe.errors import know_fields, response_to
 from osler.api.scribe.evidence import evidence_routes
+from osler.api.scribe.forms import form_routes
 from osler.api.scribe.linked_accounts import linked_account_routes
 from osler.api.scribe.live_stream import live_stream_routes
 from osler.api.scribe.openapi import described, field_names
@@ -45,7 +47,9 @@ CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Consult note", consult_note_routes),
     ("Consult note", evidence_routes),
     ("Consult note", sign_off_routes),
+    ("Consult note", form_routes),
     ("Documents", document_routes),
+    ("Ask", ask_routes),
     ("Clinical coding", clinical_code_routes),
     ("Patient profiles", profile_routes),
     ("Templates", template_routes),

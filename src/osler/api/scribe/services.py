@@ -13,7 +13,9 @@ from osler.encounters.context import ContextDocumentService
 from osler.encounters.profiles import PatientProfileService
 from osler.encounters.service import EncounterService
 from osler.kernel.clock import Clock
+from osler.notes.ask_service import AskService
 from osler.notes.documents import DocumentRecordService
+from osler.notes.form_records import FormService
 from osler.notes.overview import OverviewService
 from osler.notes.records import NoteRecordService
 from osler.notes.template_library import TemplateService
@@ -66,6 +68,12 @@ class ScribeServices(Protocol):
 
     @property
     def composing(self) -> Composing: ...
+
+    @property
+    def forms(self) -> FormService: ...
+
+    @property
+    def asking(self) -> AskService: ...
 
     @property
     def coding(self) -> CodingService: ...

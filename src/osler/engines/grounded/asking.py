@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from osler.engines.grounded.asking_editing import edited
-from osler.engines.grounded.asking_facts import facts_of
+from osler.engines.grounded.asking_facts import NONE, facts_of
 from osler.engines.grounded.asking_passages import Sources, read_sources
 from osler.engines.grounded.asking_replies import Reply, quotes
 from osler.engines.grounded.asking_search import nearest, searched
@@ -64,7 +64,7 @@ class GroundedAssistant:
             )
             return
         reply = reply or polar(asked, sources) if is_yes_no(asked) else reply or facts_of(asked, sources)
-        reply = reply or searched(asked, sources)
+        reply = None if reply is NONE else reply or searched(asked, sources)
         yield from _told(reply) if reply is not None else _not_said(asked, sources)
 
     def _edited(self, asked: str, question: Question, sources: Sources) -> list[AnswerPart] | None:

@@ -12,6 +12,7 @@ from osler.engines.grounded.asking_sightings import holds, intent
 from osler.engines.grounded.asking_topics import Topic, Unit
 from osler.engines.grounded.forms_options import expression, generic
 from osler.notes.model import Experiencer, Finding, FindingKind, Temporality
+from osler.notes.tokens import numbers
 
 _MOST: Final = 6
 
@@ -22,12 +23,18 @@ _DIAGNOSED: Final = re.compile(
 )
 
 
+NONE: Final = Reply((), said=False)
+"""What is asked for is known to be a kind of fact, and the visit holds none."""
+
+
 def facts_of(asked: str, sources: Sources) -> Reply | None:
     """Answer a question for a kind of fact; None where it asks for something else, or the visit holds none."""
     topic = question_topic(asked)
     specific = _without_generic(topic)
     if intent("dose").search(asked):
-        return _of_doses(asked, topic, sources)
+        return _of_doses(topic, sources) or NONE
+    if expression("questions", "severity").search(asked) and (rated := _rated(specific, sources)) is not None:
+        return rated
     if (value := _of_value(topic, sources)) is not None:
         return value
     if intent("family").search(asked) or specific:
@@ -38,7 +45,7 @@ def facts_of(asked: str, sources: Sources) -> Reply | None:
     return None
 
 
-def _of_doses(asked: str, topic: Topic, sources: Sources) -> Reply | None:
+def _of_doses(topic: Topic, sources: Sources) -> Reply | None:
     medicines = [unit for unit in topic.clinical if FindingKind.MEDICATION in unit.kinds]
     others = [unit for unit in topic.units if unit not in medicines and not _is_dose_word(unit)]
     if others:
@@ -81,6 +88,24 @@ def _is_dose_word(unit: Unit) -> bool:
             )
         }
     )
+
+
+def _rated(topic: Topic, sources: Sources) -> Reply | None:
+    """Answer how bad something is by the number that the patient gave it on a scale."""
+    found = []
+    for passage in sources.transcript.passages:
+        asked = passage.question
+        if passage.asks or passage.by_clinician or asked is None or not numbers(passage.tokens):
+            continue
+        scale = f"{asked.before.text if asked.before else ''} {asked.text}"
+        named = f"{scale} {passage.text}".lower()
+        if expression("questions", "scale").search(scale) and all(_is_in(unit, named) for unit in topic.clinical):
+            found.append(passage)
+    return replied("", found[:3]) if found else None
+
+
+def _is_in(unit: Unit, text: str) -> bool:
+    return any(all(word in text for word in row) for row in unit.alternatives)
 
 
 def _of_value(topic: Topic, sources: Sources) -> Reply | None:

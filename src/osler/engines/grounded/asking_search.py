@@ -8,6 +8,7 @@ from osler.engines.grounded.asking_passages import Passage, Sources
 from osler.engines.grounded.asking_replies import Reply, replied
 from osler.engines.grounded.asking_sightings import holds, intent
 from osler.engines.grounded.asking_topics import Topic, topic_of
+from osler.notes.model import FindingKind
 from osler.notes.tokens import numbers
 from osler.speech.model import PATIENT
 
@@ -39,8 +40,26 @@ def searched(asked: str, sources: Sources) -> Reply | None:
         if fitting:
             best = max(worth for worth, _ in fitting)
             chosen = [p for worth, p in fitting if worth >= best - 0.05]
-            return replied("", chosen[:MOST] if len(chosen) <= MOST else _longest(chosen))
+            chosen = chosen if len(chosen) <= MOST else _longest(chosen)
+            return replied("", [*chosen, *_shown_after(asked, chosen)])
     return None
+
+
+_SHOWN: Final = re.compile(r"\b(show|find|found|result|reveal|read)\w*\b", re.IGNORECASE)
+_SIGNS: Final = frozenset((FindingKind.PROBLEM, FindingKind.EXAM, FindingKind.SYMPTOM))
+
+
+def _shown_after(asked: str, chosen: Sequence[Passage]) -> list[Passage]:
+    """Return what the same speaker goes on to report, where a question asks what a test showed."""
+    if not _SHOWN.search(asked):
+        return []
+    found = []
+    for passage in chosen:
+        for after in passage.of.passages[passage.number + 1 : passage.number + 4]:
+            reports = any(term.kind in _SIGNS for mention in after.mentions for term in mention.terms)
+            if after.speaker == passage.speaker and not after.asks and reports:
+                found.append(after)
+    return found[:MOST]
 
 
 def nearest(asked: str, sources: Sources) -> Sequence[Passage]:

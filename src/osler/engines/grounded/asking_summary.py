@@ -1,4 +1,4 @@
-"""Summaries of a visit, sentence by sentence from what was said: for the clinician, or in plain words for the patient."""
+"""Summaries of a visit, sentence by sentence from what was said: for the clinician, or plainly for the patient."""
 
 import re
 from collections.abc import Sequence

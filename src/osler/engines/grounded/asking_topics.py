@@ -90,7 +90,27 @@ def _worth(unit: Unit, passage: Passage) -> float:
         earlier = earlier.before
     if passage.question is not None and passage.question.before and unit.place(passage.question.before):
         return 0.5
-    return 0.0
+    return _meant(unit, passage)
+
+
+_REACH: Final = 7
+"""Passages back in which a pronoun's thing is looked for."""
+
+_PRONOUN: Final = frozenset(("it", "that", "they", "them", "this", "those"))
+
+
+def _meant(unit: Unit, passage: Passage) -> float:
+    """Return what it counts that a pronoun or a bare question ("how long?") means a thing named shortly before."""
+    asked = passage.question
+    if asked is None:
+        return 0.0
+    passages = passage.of.passages
+    bare = all(word in _frame() for word in asked.stems if word.isalpha())
+    pronoun = not _PRONOUN.isdisjoint(token.norm for token in asked.tokens)
+    if not bare and not pronoun:
+        return 0.0
+    reach = passages[max(0, asked.number - (3 if bare else _REACH)) : asked.number]
+    return (0.5 if bare else 0.4) if any(unit.place(earlier) for earlier in reach) else 0.0
 
 
 def topic_of(text: str, *, without: Iterable[str] = ()) -> Topic:
@@ -105,7 +125,8 @@ def topic_of(text: str, *, without: Iterable[str] = ()) -> Topic:
     clinical: list[Unit] = []
     used: set[int] = set()
     for mention in reading.mentions:
-        words = tuple(stem(t.norm) for t in reading.tokens[mention.start : mention.end] if t.is_word)
+        named = [t.norm for t in reading.tokens[mention.start : mention.end] if t.is_word]
+        words = tuple(stem(word) for word in named if len(named) < 3 or word not in _frame_words())
         concepts = frozenset(term.concept for term in mention.terms)
         if all(word in _frame() for word in words):
             continue
@@ -171,4 +192,7 @@ def _groups() -> Mapping[str, Sequence[tuple[str, ...]]]:
 
 
 def _same_as(words: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+    if len(words) == 2:
+        first = [(other[0], words[1]) for other in _groups().get(words[0], ()) if len(other) == 1]
+        return [*first, *((words[0], other[0]) for other in _groups().get(words[1], ()) if len(other) == 1)]
     return _groups().get(words[0], ()) if len(words) == 1 else ()

@@ -142,7 +142,7 @@ class _Filling:
     def _belongs(self, said: _Said, about: Topic, question: FormQuestion) -> bool:
         """Say whether what an option names was said of what the question asks for."""
         asks_orders = expression("questions", "ordered").search(question.text) is not None
-        if asks_orders and not any(expression("questions", "orders").search(p.text) for p in said.passages):
+        if asks_orders and not any(expression("questions", "orders").search(_with_before(p)) for p in said.passages):
             return False
         return not about or any(about.covered(passage) for passage in said.passages)
 
@@ -364,6 +364,10 @@ def _in(unit: object, text: str) -> bool:
     rows = getattr(unit, "alternatives", ())
     lowered = text.lower()
     return any(all(word in lowered for word in row) for row in rows)
+
+
+def _with_before(passage: Passage) -> str:
+    return f"{passage.before.text if passage.before is not None else ''} {passage.text}"
 
 
 def _date_words() -> Sequence[str]:

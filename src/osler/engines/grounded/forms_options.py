@@ -4,11 +4,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 from functools import cache
+from typing import Final
 
 from osler.engines.grounded.asking_passages import Passage, stem
 from osler.engines.grounded.asking_topics import Topic
 from osler.engines.grounded.lexicon import table
 from osler.notes.tokens import numbers
+
+_NEAR: Final = 4
+"""Tokens between a side and what is on it."""
 
 
 class Kind(Enum):
@@ -93,7 +97,10 @@ def sides_of(passage: Passage, topic: Topic) -> Iterator[str]:
     if topic and not topic.covered(passage):
         return
     words = [token.norm for token in passage.tokens]
+    near = [place for unit in topic.units if (place := unit.place(passage))]
     for i, word in enumerate(words):
+        if near and all(i < start - _NEAR or i > end + _NEAR for start, end in near):
+            continue
         after = words[i + 1] if i + 1 < len(words) else ""
         before = words[i - 1] if i else ""
         if word == "left" and before not in ("i", "we", "he", "she", "they", "'ve", "had", "have"):
