@@ -111,9 +111,9 @@ class Town:
 
 
 @asynccontextmanager
-async def opened_town(folder: Path, database_url: str) -> AsyncIterator[Town]:
-    """Make a deployment and open its door; jobs are queued and not run."""
-    settings = Settings(data=folder / "data", database=SecretStr(database_url))
+async def opened_town(folder: Path, database_url: str, **more: Any) -> AsyncIterator[Town]:
+    """Make a deployment with ``more`` settings and open its door; jobs are queued and not run."""
+    settings = Settings(data=folder / "data", database=SecretStr(database_url), **more)
     await initialise(settings)
     async with open_core(settings, engine="inline") as core:
         # A failure of the server is an answer here, as it is in real life.

@@ -17,6 +17,10 @@ WINDOW: Final = 256 * 1024
 TINY: Final = 8 * 1024
 """Bytes below which a slice may hold no whole block: 120 ms of Opus in one packet are 7,656 bytes (RFC 6716)."""
 
+FRAGMENT: Final = 1024
+"""Bytes of a slice without a whole block that is believed in while the slice before it is not there: 60 ms of Opus as
+browsers encode it, at 128 kbit/s, are 960."""
+
 _LARGEST_BLOCK: Final = 1024 * 1024
 _CHAIN: Final = 64
 """Elements in a row, each ending where the next begins, after which a beginning is believed."""

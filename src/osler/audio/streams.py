@@ -46,7 +46,9 @@ class SegmentFiles:
         beside = (other for other in self._segments if other.id != segment.id and other.blob is not None)
         stream = (SegmentKind.HEADED, SegmentKind.SLICE)
         tiny = segment.index > 0 and 0 < segment.blob.size <= slices.TINY
-        return SegmentKind.FRAGMENT if tiny and any(self._by_itself(o) in stream for o in beside) else SegmentKind.FILE
+        if tiny and any(self._by_itself(other) in stream for other in beside) and not self._is_text(segment):
+            return SegmentKind.FRAGMENT
+        return SegmentKind.FILE
 
     def runs(self) -> Iterator[Sequence[Segment]]:
         """Yield what belongs together: a file alone, or the slices of a stream as far as none is missing."""
@@ -94,7 +96,9 @@ class SegmentFiles:
         """
         before = next((other for other in self._segments if other.index == segment.index - 1), None)
         if before is None or before.blob is None or not self._in_stream(before):
-            return b""
+            assert segment.blob is not None
+            lone = self.kind(segment) is SegmentKind.FRAGMENT
+            return None if lone and segment.blob.size > slices.FRAGMENT else b""
         with closing(self._open(before)) as file:
             ending = slices.ending_of(file)
         with closing(self._open(segment)) as file:
@@ -102,6 +106,12 @@ class SegmentFiles:
                 return None
         start = slices.open_element(ending)
         return b"" if start is None else ending[start:]
+
+    def _is_text(self, segment: Segment) -> bool:
+        """Say whether some bytes are ASCII throughout, as no sixteen of an encoder's are."""
+        with closing(self._open(segment)) as file:
+            data = file.read(slices.TINY)
+        return len(data) >= _MAGIC and data.isascii()
 
     def _in_stream(self, segment: Segment) -> bool:
         return self.kind(segment) is not SegmentKind.FILE
