@@ -15,6 +15,7 @@ from osler import __version__
 from osler.cli import (
     audit,
     backup,
+    code,
     demo,
     encounter,
     eval,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.command("transcribe")(transcribe.transcribe)
 app.command("note")(note.note)
+app.command("code")(code.code)
 app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("serve")(serve.serve)

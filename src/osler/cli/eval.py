@@ -1,4 +1,4 @@
-"""``osler eval``: measure speech and notes on data with known answers."""
+"""``osler eval``: measure speech, notes and codes on data with known answers."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ from osler.cli.output import JsonOption, OutputOption, check_writable, emit, pro
 from osler.cli.transcribe import ModelOption
 from osler.kernel.errors import MissingExtraError
 
-app = typer.Typer(help="Measure transcripts and notes against references.", no_args_is_help=True)
+app = typer.Typer(help="Measure transcripts, notes and codes against references.", no_args_is_help=True)
 
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Measure only the first N.")]
 
@@ -69,6 +69,38 @@ def notes(
             data,
             split=split,
             voice_style=style.value,
+            limit=limit,
+            progress=progress,
+        )
+    _show(report.to_text(), report.to_json(), as_json, output)
+
+
+@app.command("codes")
+def codes(
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="Folder of CodiEsp, ACI-BENCH or both.", show_default=False, readable=False),
+    ],
+    split: Annotated[str, typer.Option("--split", help="Which part of CodiEsp: dev or train.")] = "dev",
+    labels: Annotated[str, typer.Option("--labels", help="Which labelled diagnoses: dev, held-out or all.")] = "dev",
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+    output: OutputOption = None,
+) -> None:
+    """F1 and MAP of the codes of case reports; the share of outpatient diagnoses with the right code."""
+    check_writable(output)
+    from osler_evals.code_eval import evaluate_codes
+
+    from osler.bootstrap.engines import coder, terminologies
+
+    wanted = ("dev", "held-out") if labels == "all" else (labels,)
+    with progress_bar() as progress:
+        report = evaluate_codes(
+            coder(),
+            terminologies().get("ICD-10-CM"),
+            data,
+            split=split,
+            labels=wanted,
             limit=limit,
             progress=progress,
         )
