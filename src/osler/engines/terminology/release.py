@@ -40,6 +40,8 @@ class Entry:
     names: list[tuple[str, str]] = field(default_factory=list)
     """Other names, each with one of SOURCES."""
     maps_to: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    likelihood: float = 1.0
+    """How likely it is meant beside others whose names fit as well."""
 
 
 @dataclass(slots=True)

@@ -38,6 +38,8 @@ _COUNTED: Final = frozenset({"type", "stage", "grade", "class", "category", "deg
 
 def fold(text: str) -> str:
     """Return the text in lower case, without accents and with plain apostrophes and hyphens."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFKD", text.replace("’", "'").replace("‐", "-").replace("–", "-"))
     return "".join(c for c in plain if not unicodedata.combining(c)).lower()
 
@@ -61,6 +63,7 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple(result)
 
 
+@lru_cache(maxsize=262_144)
 def required_and_optional(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words of a name, and those that it has in brackets: there to be recognised, not to be asked for.
 

@@ -28,14 +28,14 @@ _LESS_LIKELY: Final = {"ICD-10-CM": "OPQTVWXYZ", "ICD-10": "OPQTVWXYZ", "ICD-9-C
 _PRIORS: Final = (
     (re.compile(r"classified elsewhere|due to underlying condition", re.I), 0.8),
     (re.compile(r"^other\b(?!.*unspecified)|other specified", re.I), 0.9),
-    (re.compile(r"(?<!not )intractable", re.I), 0.96),
+    (re.compile(r"(?<!not )intractable|\bruptured\b", re.I), 0.96),
 )
 """Names of codes that are meant only if the words say so; "not elsewhere classified" is none of them."""
 
 
 def key(code: str) -> str:
-    """Return a code as it is looked up: without dots, spaces and case."""
-    return re.sub(r"[.\s]", "", code).upper()
+    """Return a code as it is looked up: without dots, hyphens, spaces and case."""
+    return re.sub(r"[.\s-]", "", code).upper()
 
 
 def write_index(release: Release, path: Path, *, compress: bool) -> None:
@@ -55,7 +55,9 @@ def write_index(release: Release, path: Path, *, compress: bool) -> None:
     arrays: dict[str, Array] = {
         "keys": keys[by_key],
         "by_key": by_key,
-        "flags": np.array([BILLABLE * e.billable + ACTIVE * e.active + SEVENTH * bool(e.seventh) for e in entries], dtype=np.uint8),
+        "flags": np.array(
+            [BILLABLE * e.billable + ACTIVE * e.active + SEVENTH * bool(e.seventh) for e in entries], dtype=np.uint8
+        ),
         "effective": np.array([_day(e.effective) for e in entries], dtype=np.int32),
         "expiry": np.array([_day(e.expiry) for e in entries], dtype=np.int32),
         "prior": np.array([_prior(release.system, e) for e in entries], dtype=np.float32),
@@ -153,7 +155,7 @@ def _day(day: date | None) -> int:
 
 def _prior(system: str, entry: Entry) -> float:
     """How likely a code is meant beside another one whose name fits as well."""
-    prior = 0.97 if entry.code[:1] in _LESS_LIKELY.get(system, "") else 1.0
+    prior = entry.likelihood * (0.97 if entry.code[:1] in _LESS_LIKELY.get(system, "") else 1.0)
     description = entry.description.lower().replace("not elsewhere classified", "")
     for pattern, share in _PRIORS:
         if pattern.search(description):
@@ -190,10 +192,14 @@ def _unspecific(entry: Entry, above: Entry) -> float:
         score -= 3
     if re.search(r"\bwithout\b|\buncomplicated\b", text) and "remission" not in text:
         score += 3
-    if re.search(r"\bother\b", text) and "unspecified" not in text:
+    if re.search(r"\bother\b", text) and "unspecified" not in text and "other" not in above.description.lower():
         score -= 4
     if re.search(r"\b(right|left|bilateral|sequela|secondary|personal history|remission|recurrent)\b", text):
         score -= 3
+    if re.search(r"\bruptured\b", text):
+        score -= 3
+    if re.search(r"\bwith\b", text) and not re.search(r"\bwith\b", above.description.lower()):
+        score -= 4
     if re.search(r"\bintractable\b", text) and "not intractable" not in text:
         score -= 3
     if entry.code.endswith("9"):
