@@ -106,6 +106,7 @@ class Core:
     release: "ReleaseService"
     jobs: "JobService"
     housekeeping: "Housekeeping"
+    speech_engines: "SpeechEngines"
 
     @property
     def max_upload_bytes(self) -> int:
@@ -543,6 +544,7 @@ def _services(
         release=release,
         coding=coding,
         jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),
+        speech_engines=speech_engines,
         housekeeping=Housekeeping(
             erasure=erasure,
             requests=idempotency,

@@ -20,6 +20,9 @@ LAST_ANSWERS: Final = 10
 
 BACKLOG: Final = 2048
 
+WARM_UP_AFTER: Final = 5.0
+"""Seconds from the start of a process that runs jobs to the loading of the speech models, which takes some."""
+
 PING_TIMEOUT: Final = 60.0
 """Seconds in which a WebSocket's other end must answer a ping. While what came is stored nothing is read, so this is
 more than a client may be kept waiting."""
@@ -101,10 +104,12 @@ async def opened_for_service(settings: "Settings", *, execute: bool) -> "AsyncIt
         await initialise(settings)
         log.warning("a new deployment was made: keep a copy of its master key apart from this machine")
     async with open_core(settings, execute=execute, apply_ledger=True) as core:
-        if execute and core.missing_weights():
-            log.warning("model weights are missing, jobs will fail: osler models pull")
         background: list[asyncio.Task[None]] = []
         if execute:
+            if core.missing_weights():
+                log.warning("model weights are missing, jobs will fail: osler models pull")
+            else:
+                background.append(asyncio.create_task(_warm_up(core), name="warming the speech engines"))
             background.append(asyncio.create_task(core.housekeeping.run(), name="housekeeping"))
             # Whoever waits for the first note is not to wait for the writer's lexicons too.
             background.append(asyncio.create_task(core.composing.warm(), name="warming the writer"))
@@ -115,6 +120,21 @@ async def opened_for_service(settings: "Settings", *, execute: bool) -> "AsyncIt
                 task.cancel()
             if background:
                 await asyncio.wait(background)
+
+
+async def _warm_up(core: "Core") -> None:
+    """Load the speech models once the process has settled, so that no live segment waits for them."""
+    import asyncio
+
+    import structlog
+
+    from osler.kernel.errors import OslerError
+
+    await asyncio.sleep(WARM_UP_AFTER)
+    try:
+        await core.speech_engines.warm_up()
+    except OslerError as error:
+        structlog.get_logger().warning("the speech models could not be loaded", error=type(error))
 
 
 def _listen(host: str, port: int) -> socket.socket:
