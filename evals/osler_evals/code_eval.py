@@ -135,11 +135,11 @@ class CodeReport:
         parts = []
         if self.cases is not None:
             cases = self.cases
-            columns = [
-                Column[Hits]("codes", lambda h: str(h.true + h.missed)),
-                Column[Hits]("P %", lambda h: f"{100 * h.precision:.1f}"),
-                Column[Hits]("R %", lambda h: f"{100 * h.recall:.1f}"),
-                Column[Hits]("F1 %", lambda h: f"{100 * h.f1:.1f}"),
+            columns: list[Column[Hits]] = [
+                Column("codes", lambda h: str(h.true + h.missed)),
+                Column("P %", lambda h: f"{100 * h.precision:.1f}"),
+                Column("R %", lambda h: f"{100 * h.recall:.1f}"),
+                Column("F1 %", lambda h: f"{100 * h.f1:.1f}"),
             ]
             chapters = sorted(cases.by_chapter.items(), key=lambda item: _number(item[0]))
             rows = [*chapters, ("all", cases.all), ("all, today's edition", cases.edition)]
@@ -150,10 +150,10 @@ class CodeReport:
                 f"{cases.ms_per_visit:.0f} ms for {VISIT_WORDS} words at a load of {os.getloadavg()[0]:.1f}\n"
             )
         if self.diagnoses:
-            wanted = [
-                Column[Diagnoses]("labels", lambda d: str(d.labels)),
-                Column[Diagnoses]("top-1 %", lambda d: f"{100 * d.first / d.labels:.1f}"),
-                Column[Diagnoses]("top-5 %", lambda d: f"{100 * d.five / d.labels:.1f}"),
+            wanted: list[Column[Diagnoses]] = [
+                Column("labels", lambda d: str(d.labels)),
+                Column("top-1 %", lambda d: f"{100 * d.first / d.labels:.1f}"),
+                Column("top-5 %", lambda d: f"{100 * d.five / d.labels:.1f}"),
             ]
             rows_of_parts = [(each.part, each) for each in self.diagnoses]
             parts.append(table("Outpatient diagnoses of ACI-BENCH", "part", wanted, rows_of_parts))
