@@ -1,7 +1,7 @@
 """The only place where adapters meet rooms: builds services from settings. Only entry points import it."""
 
 from osler.bootstrap.core import Core, open_core
-from osler.bootstrap.engines import note_service, speech_service, weights_store
+from osler.bootstrap.engines import note_service, speech_service, terminologies, weights_store
 from osler.bootstrap.initialise import Initialised, initialise, is_new
 from osler.bootstrap.places import digest_key_source, master_key_source, read_settings
 
@@ -16,5 +16,6 @@ __all__ = [
     "open_core",
     "read_settings",
     "speech_service",
+    "terminologies",
     "weights_store",
 ]

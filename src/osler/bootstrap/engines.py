@@ -7,7 +7,7 @@ from osler.bootstrap.places import read_settings
 
 if TYPE_CHECKING:
     from osler.coding.coder import Coder
-    from osler.coding.terminology import Terminologies
+    from osler.coding.importing import TerminologyLibrary
     from osler.config import Settings
     from osler.encounters.ports import DocumentParser
     from osler.notes.ports import Assistant, FindingExtractor, FormFiller
@@ -49,7 +49,7 @@ def speech_service(model: str = "base", settings: "Settings | None" = None) -> "
     )
 
 
-def terminologies(settings: "Settings | None" = None) -> "Terminologies":
+def terminologies(settings: "Settings | None" = None) -> "TerminologyLibrary":
     """Return the terminologies that come with Osler and those imported into the data folder."""
     from osler.engines.terminology.store import TerminologyStore
 

@@ -16,6 +16,7 @@ from osler.cli import (
     audit,
     backup,
     code,
+    codes,
     demo,
     encounter,
     eval,
@@ -62,6 +63,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(template.app, name="template")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(codes.app, name="codes")
 app.add_typer(eval.app, name="eval")
 
 
