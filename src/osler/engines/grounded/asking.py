@@ -85,7 +85,7 @@ class GroundedAssistant:
             return None
         plain = wanted("plain").search(asked) is not None
         to_patient = re.search(r"\b(write|for|to|give|tell)\b.*\b(patient|him|her|them)\b", asked, re.IGNORECASE)
-        return (lay_summary if plain or to_patient else visit_summary)(sources, self._extractor)
+        return (lay_summary if plain or to_patient else visit_summary)(sources)
 
 
 def is_question(asked: str) -> bool:

@@ -9,12 +9,14 @@ from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources,
 from osler.engines.grounded.asking_replies import Reply, listed, replied
 from osler.engines.grounded.asking_search import question_topic
 from osler.engines.grounded.asking_sightings import holds, intent
+from osler.engines.grounded.asking_summary import told
 from osler.engines.grounded.asking_topics import Topic, Unit
 from osler.engines.grounded.forms_options import expression, generic
 from osler.notes.model import Experiencer, Finding, FindingKind, Temporality
 from osler.notes.tokens import numbers
 
 _MOST: Final = 6
+_LONGEST_PLAN: Final = 12
 
 _DIAGNOSED: Final = re.compile(
     r"\b(diagnos\w+|consistent with|you (do )?have|looks like (you|a|an)|i think (that )?(you|it|this)|impression"
@@ -244,13 +246,8 @@ def _follow_up(sources: Sources) -> Reply | None:
 
 
 def _plan(sources: Sources) -> Reply | None:
-    kinds = (FindingKind.ORDER, FindingKind.PLAN, FindingKind.FOLLOW_UP)
-    found: list[Passage] = []
-    for finding in sources.transcript.findings:
-        changed = finding.kind is FindingKind.MEDICATION and "action" in finding.attributes
-        if finding.kind in kinds or changed:
-            found += _passages_of(sources.transcript, [finding])
-    return replied("", found[:10]) if found else None
+    lines = sources.transcript.visit.lines
+    return told(lines, ("assessment_plan", "instructions"), _LONGEST_PLAN)
 
 
 def _vitals(sources: Sources) -> Reply | None:

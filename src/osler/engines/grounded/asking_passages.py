@@ -10,6 +10,7 @@ from osler.engines.grounded.lexicon import table
 from osler.engines.grounded.questions import Exchange, exchanges
 from osler.engines.grounded.reading import Mention, Reading, read
 from osler.engines.grounded.utterances import Utterance, utterances
+from osler.engines.grounded.visit import Visit, read_visit
 from osler.notes.model import Evidence, Finding, SourceKind
 from osler.notes.ports import FindingExtractor
 from osler.notes.tokens import Token, singular
@@ -77,6 +78,11 @@ class ReadSource:
             return []
         found = self._extractor.extract(self.transcript)
         return [replace(f, evidence=tuple(self.own(e) for e in f.evidence)) for f in found]
+
+    @cached_property
+    def visit(self) -> Visit:
+        """Its sentences as a note would have them."""
+        return read_visit(self.transcript, self._extractor)
 
     @cached_property
     def readings(self) -> Sequence[Reading]:

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, Sources
+from osler.engines.grounded.asking_passages import Passage, Sources, stem
 from osler.engines.grounded.asking_replies import Reply, replied
 from osler.engines.grounded.asking_sightings import holds, intent
 from osler.engines.grounded.asking_topics import Topic, topic_of
 from osler.notes.model import FindingKind
-from osler.notes.tokens import numbers
+from osler.notes.tokens import numbers, tokenize
 from osler.speech.model import PATIENT
 
 LEAST: Final = 0.5
@@ -33,7 +33,7 @@ def searched(asked: str, sources: Sources) -> Reply | None:
     family = intent("family").search(asked) is not None
     topic = question_topic(asked)
     if not topic:
-        return _of_family(sources) if family else None
+        return _of_family(asked, sources) if family else None
     for source in sources.all:
         scored = [(topic.covered(p), p) for p in source.passages if not p.asks and not _EMPTY.fullmatch(p.text)]
         fitting = [(worth, p) for worth, p in scored if worth >= LEAST and _fits(asked, p, family)]
@@ -115,16 +115,26 @@ def _fits(asked: str, passage: Passage, family: bool) -> bool:
     return True
 
 
-def _of_family(sources: Sources) -> Reply | None:
-    """Return what is said of relatives where nothing more is asked."""
+def _of_family(asked: str, sources: Sources) -> Reply | None:
+    """Return what is said of relatives, of those alone whom the question names, where nothing more is asked."""
+    named = {stem(token.norm) for token in tokenize(asked)} & _RELATIVES
     found = [
         p
         for p in sources.transcript.passages
         if not p.asks
-        and intent("family").search(p.text)
+        and (not named.isdisjoint(p.stems) if named else intent("family").search(p.text))
         and not re.search(r"\bfamily (doctor|physician|practice)\b", p.text, re.I)
     ]
     return replied("", _longest(found)) if found else None
+
+
+_RELATIVES: Final = frozenset(
+    stem(word)
+    for word in (
+        "mother", "father", "sister", "brother", "parents", "grandmother", "grandfather", "aunt", "uncle", "son",
+        "daughter", "wife", "husband", "cousin",
+    )
+)  # fmt: skip
 
 
 def _longest(passages: Sequence[Passage]) -> list[Passage]:

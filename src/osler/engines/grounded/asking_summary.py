@@ -8,11 +8,7 @@ from osler.engines.grounded.asking_editing import in_plain_words
 from osler.engines.grounded.asking_passages import Sources
 from osler.engines.grounded.asking_replies import Reply
 from osler.engines.grounded.phrasing import Line
-from osler.engines.grounded.visit import read_visit
 from osler.notes.model import Evidence
-from osler.notes.ports import FindingExtractor
-
-_MOST: Final = {"chief_complaint": 1, "hpi": 4, "assessment_plan": 6, "instructions": 4}
 
 _SECTIONS: Final = (
     ("What brought you here", "Reason for the visit", ("chief_complaint", "hpi"), 5),
@@ -37,26 +33,39 @@ _OF_OTHERS: Final = re.compile(
 )
 
 
-def visit_summary(sources: Sources, extractor: FindingExtractor) -> Reply | None:
+def visit_summary(sources: Sources) -> Reply | None:
     """Return the sentences that matter most, under headings, each with the line that it rests on."""
-    return _summary(sources, extractor, plain=False)
+    return _summary(sources, plain=False)
 
 
-def lay_summary(sources: Sources, extractor: FindingExtractor) -> Reply | None:
+def lay_summary(sources: Sources) -> Reply | None:
     """Return the same in plain words, spoken to the patient where that changes nothing else."""
-    return _summary(sources, extractor, plain=True)
+    return _summary(sources, plain=True)
 
 
-def _summary(sources: Sources, extractor: FindingExtractor, *, plain: bool) -> Reply | None:
-    lines = read_visit(sources.transcript.transcript, extractor).lines
+def _summary(sources: Sources, *, plain: bool) -> Reply | None:
+    lines = sources.transcript.visit.lines
     parts: list[tuple[str, tuple[Evidence, ...]]] = []
     for lay_heading, heading, names, most in _SECTIONS:
         chosen = [line for line in lines if line.part in names and line.rank >= _LEAST_RANK and not line.is_problem]
+        if any(line.part == "hpi" for line in chosen):
+            chosen = [line for line in chosen if line.part != "chief_complaint"]  # what is told says it, too
         kept = sorted(chosen[:most], key=lambda line: (names.index(line.part), line.order))
         if kept:
             parts.append((f"{'' if not parts else chr(10)}**{lay_heading if plain else heading}**\n\n", ()))
             parts += [(f"- {_sentence(line, plain)} {_source(line.evidence)}\n", tuple(line.evidence)) for line in kept]
     return Reply(tuple(parts)) if parts else None
+
+
+def told(lines: Sequence[Line], parts: Sequence[str], most: int) -> Reply | None:
+    """Return the sentences of some parts of a note, in the order of the visit, each with what it rests on."""
+    chosen = [line for line in lines if line.part in parts and not line.is_problem][:most]
+    ordered = sorted(chosen, key=lambda line: line.order)
+    return (
+        Reply(tuple((f"- {line.text} {_source(line.evidence)}\n", tuple(line.evidence)) for line in ordered))
+        if ordered
+        else None
+    )
 
 
 def _sentence(line: Line, plain: bool) -> str:

@@ -67,7 +67,7 @@ class GroundedFormFiller:
         """Return an answer to each question, None where the visit does not say."""
         read = read_sources(sources, self._extractor)
         read.others = [source for source in read.others if source.kind in _OF_THIS_VISIT]
-        filling = _Filling(read, FormTexts(read, self._extractor), visit_day)
+        filling = _Filling(read, FormTexts(read), visit_day)
         return [filling.answer(question) for question in questions]
 
 

@@ -9,10 +9,8 @@ from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources,
 from osler.engines.grounded.asking_sightings import Sighting, intent
 from osler.engines.grounded.asking_topics import Topic, Unit, topic_of
 from osler.engines.grounded.phrasing import Line
-from osler.engines.grounded.visit import read_visit
 from osler.notes.forms import FormAnswer, FormQuestion
 from osler.notes.model import Evidence
-from osler.notes.ports import FindingExtractor
 from osler.notes.template_placeholders import resolve
 from osler.notes.tokens import tokenize
 
@@ -36,14 +34,13 @@ _NOBODY: Final = re.compile(r"\b(no|not|never|none|nobody|neither)\b|n't\b", re.
 class FormTexts:
     """The sentences of one visit."""
 
-    def __init__(self, sources: Sources, extractor: FindingExtractor) -> None:
+    def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._extractor = extractor
 
     @cached_property
     def lines(self) -> Sequence[Line]:
         """The visit's grounded sentences."""
-        return read_visit(self._sources.transcript.transcript, self._extractor).lines
+        return self._sources.transcript.visit.lines
 
     def text(self, question: FormQuestion) -> FormAnswer | None:
         """Answer by sentences; None where none is about what is asked."""
