@@ -139,8 +139,9 @@ class SegmentCutter:
             old = len(self._held) >= CONTAINER_BYTES or self.due == 0.0
             size = len(self._held) if all_of_it or old else 0
         taken = bytes(self._held[:size])
-        del self._held[:size]
-        self._since = self._clock()
+        if taken:
+            del self._held[:size]
+            self._since = self._clock()
         return taken
 
     def _samples_end(self, all_of_it: bool) -> int:
