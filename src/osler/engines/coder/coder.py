@@ -10,6 +10,7 @@ from osler.engines.coder.combining import combined
 from osler.engines.coder.drafts import PASSING, Draft, score_of
 from osler.engines.coder.finding import Mention, Sentence, mentions, sentences
 from osler.engines.coder.refining import alternatives
+from osler.engines.coder.remembered import RememberedTerminology
 from osler.engines.coder.said import said
 from osler.engines.coder.standing import Section, Standing, sections, standing
 from osler.engines.coder.systems import code_in
@@ -29,6 +30,9 @@ _SIGNS: Final = ("R", "M25.5", "M79.6", "G89")
 class GroundedCoder:
     """Implements ``Coder``: for ICD-10-CM by names and rules, for any other terminology by the words so found."""
 
+    def __init__(self) -> None:
+        self._remembered: dict[tuple[str, str], RememberedTerminology] = {}
+
     @property
     def record(self) -> EngineRecord:
         """What codes."""
@@ -39,10 +43,19 @@ class GroundedCoder:
         spoken = task.transcript is not None and any(turn.text.strip() for turn in task.transcript.turns)
         if not task.note.strip() and not spoken:
             raise NoClinicalContentError("There is nothing to code: no note, and no transcript with words.")
+        terminology = self._remember(terminology)
         drafts = _of_note(task, terminology) if task.note.strip() else []
         drafts = said(task, terminology, drafts, vocabulary(), category=True)
         drafts = combined(drafts, terminology)
         return with_conflicts([_finished(draft, terminology) for draft in drafts], terminology)
+
+    def _remember(self, terminology: Terminology) -> RememberedTerminology:
+        """Return the terminology with a memory, the same one each time for one release."""
+        release = terminology.system, terminology.version
+        kept = self._remembered.get(release)
+        if kept is None or not kept.is_of(terminology):
+            kept = self._remembered[release] = RememberedTerminology(terminology)
+        return kept
 
 
 def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:

@@ -1,7 +1,7 @@
 """How a named condition stands, by the words near it and its section: denied, another's, feared, uncertain, past."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
@@ -13,6 +13,11 @@ from osler.engines.coder.vocabulary import Word
 from osler.notes.tokens import tokenize
 
 _MARKS: Final = frozenset("#*_•-–—.:|>1234567890 ")
+
+_NEAR: Final = 5
+"""Tokens over which "not" denies: further on it denies a verb."""
+_CLOSE: Final = 3
+"""Tokens after a condition within which what is said after it begins."""
 
 
 class Section(Enum):
@@ -69,7 +74,7 @@ def standing(words: Sequence[Word], sentence: Sentence, mention: Mention, sectio
     start, end = mention.start - sentence.start, mention.end - sentence.start
     inside = norms[start:end]
     former = _before(norms, start, "former") or _after(norms, end, "former")
-    if former and (_phrases_in(norms[:start], "former", "unless")):
+    if former and any(_found(norms, 0, start, "former", "unless")):
         former = False
     return Standing(
         denied=_before(norms, start, "denied") or _after(norms, end, "denied") or inside[:1] == ["no"],
@@ -82,16 +87,12 @@ def standing(words: Sequence[Word], sentence: Sentence, mention: Mention, sectio
 
 
 def _before(norms: Sequence[str], start: int, kind: str) -> bool:
-    reach = _cues()[kind]["reach"]
-    for phrase in _phrases(kind, "before"):
-        for at in range(max(0, start - reach), start - len(phrase) + 1):
-            if tuple(norms[at : at + len(phrase)]) != phrase:
-                continue
-            between = norms[at + len(phrase) : start]
-            if kind == "denied" and phrase[0] in _short() and len(between) > 5:
-                continue
-            if not _clause_ends().intersection(between) and ";" not in between and ":" not in between:
-                return True
+    for phrase, at in _found(norms, max(0, start - _cues()[kind]["reach"]), start, kind, "before"):
+        between = norms[at + len(phrase) : start]
+        if kind == "denied" and phrase[0] in _short() and len(between) > _NEAR:
+            continue
+        if not _clause_ends().intersection(between) and ";" not in between and ":" not in between:
+            return True
     return False
 
 
@@ -101,35 +102,32 @@ def _after(norms: Sequence[str], end: int, kind: str) -> bool:
         if norm in (",", ";", "but", "and") and at > 0:
             following = following[:at]
             break
-    for phrase in _phrases(kind, "after"):
-        for at in range(len(following) - len(phrase) + 1):
-            if tuple(following[at : at + len(phrase)]) == phrase and at <= 3:
-                return True
-    return False
+    return any(at <= _CLOSE for _, at in _found(following, 0, len(following), kind, "after"))
 
 
 def _family(norms: Sequence[str], start: int) -> bool:
-    reach = _cues()["family"]["reach"]
     ends = frozenset(_cues()["family"]["ends"])
-    for phrase in _phrases("family", "before"):
-        for at in range(max(0, start - reach), start - len(phrase) + 1):
-            if tuple(norms[at : at + len(phrase)]) == phrase and not ends.intersection(norms[at + len(phrase) : start]):
-                return True
-    return False
+    found = _found(norms, max(0, start - _cues()["family"]["reach"]), start, "family", "before")
+    return any(not ends.intersection(norms[at + len(phrase) : start]) for phrase, at in found)
 
 
-def _phrases_in(norms: Sequence[str], kind: str, key: str) -> bool:
-    return any(
-        tuple(norms[at : at + len(phrase)]) == phrase
-        for phrase in _phrases(kind, key)
-        for at in range(len(norms) - len(phrase) + 1)
-    )
+def _found(norms: Sequence[str], start: int, end: int, kind: str, key: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the phrases that ``norms[start:end)`` has, with where."""
+    by_first = _phrases(kind, key)
+    for at in range(start, end):
+        for phrase in by_first.get(norms[at], ()):
+            if at + len(phrase) <= end and tuple(norms[at : at + len(phrase)]) == phrase:
+                yield phrase, at
 
 
 @cache
-def _phrases(kind: str, key: str) -> tuple[tuple[str, ...], ...]:
-    listed = _cues()[kind].get(key, ())
-    return tuple(tuple(token.norm for token in tokenize(phrase)) for phrase in listed)
+def _phrases(kind: str, key: str) -> Mapping[str, Sequence[tuple[str, ...]]]:
+    """Return phrases by their first word."""
+    by_first: dict[str, list[tuple[str, ...]]] = {}
+    for listed in _cues()[kind].get(key, ()):
+        phrase = tuple(token.norm for token in tokenize(listed))
+        by_first.setdefault(phrase[0], []).append(phrase)
+    return by_first
 
 
 @cache
