@@ -7,6 +7,7 @@ import json
 import wave
 from typing import Any
 
+import av
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -25,6 +26,20 @@ def noise(seconds: float, seed: int = 7) -> bytes:
     """Return samples in which no two places are alike; too soft for the detector of tones to hear."""
     rng = np.random.default_rng(seed)
     return rng.integers(-300, 300, round(seconds * SAMPLE_RATE), dtype=np.int16).astype("<i2").tobytes()
+
+
+def webm(wav: bytes) -> bytes:
+    """Return a recording as a browser's recorder writes it: Opus in WebM."""
+    samples = np.frombuffer(samples_of(wav), "<i2")
+    out = io.BytesIO()
+    with av.open(out, "w", format="webm") as container:
+        stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+        for start in range(0, len(samples), 320):
+            frame = av.AudioFrame.from_ndarray(samples[np.newaxis, start : start + 320], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = SAMPLE_RATE, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return out.getvalue()
 
 
 def samples_of(segment: bytes) -> bytes:

@@ -19,8 +19,8 @@ from osler.audit.model import OPERATOR
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 from osler.speech.service import SpeechService
-from tests.pipeline_lab import ToneDetector, ToneEncoder, ToneTranscriber, tones
-from tests.stream_lab import PCM, SECOND, StreamClient, noise, samples_of
+from tests.pipeline_lab import WORDS, ToneDetector, ToneEncoder, ToneTranscriber, tones
+from tests.stream_lab import PCM, SECOND, StreamClient, noise, samples_of, webm
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +146,31 @@ async def test_after_a_break_the_client_goes_on_from_the_durable_offset_without_
             await client.say(type="finish")
             assert (await client.until("finished"))["offset"] == len(sound)
     assert await served.stored(session) == sound
+
+
+async def test_a_browsers_stream_is_kept_byte_for_byte_over_a_break_and_heard_as_one(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("osler.audio.streaming.CONTAINER_BYTES", 25_000)
+    session = await served.session()
+    sound = webm(tones(*(n % 8 for n in range(14))))
+    assert len(sound) > 60_000
+    client = await served.connect(session)
+    recording = (await client.start(served.token, form="webm_opus"))["recording_id"]
+    await client.send(sound[:40_000], size=3_333)
+    assert (await client.until("partial", segment=0))["status"] == "COMPLETE"
+    client.break_off()
+    client = await served.connect(session)
+    ready = await client.start(served.token, form="webm_opus", recording_id=recording)
+    assert ready["offset"] >= 25_000
+    await client.send(sound[ready["offset"] :], size=3_333)
+    await client.say(type="finish")
+    final = await client.until("final")
+    heard = " ".join(turn["text"] for turn in final["turns"]).lower().split()
+    assert [word.strip(".,") for word in heard] == [WORDS[n % 8] for n in range(14)]
+    _, segments = await served.core.audio.segments(served.organization_id, session, recording)
+    kept = [b"".join([piece async for piece in served.core.vault.stream(each.blob)]) for each in segments if each.blob]
+    assert len(kept) >= 3 and b"".join(kept) == sound
 
 
 async def test_a_second_connection_takes_the_recording_over_from_one_that_hangs(served: Served) -> None:
