@@ -1,7 +1,7 @@
 """Practices and their clinicians at the scribe API, on a core in the test's own process."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,11 +111,16 @@ class Town:
 
 
 @asynccontextmanager
-async def opened_town(folder: Path, database_url: str, **more: Any) -> AsyncIterator[Town]:
-    """Make a deployment with ``more`` settings and open its door; jobs are queued and not run."""
+async def opened_town(
+    folder: Path, database_url: str, *, core_with: Mapping[str, Any] | None = None, **more: Any
+) -> AsyncIterator[Town]:
+    """Make a deployment with ``more`` settings and open its door; jobs are queued and not run.
+
+    ``core_with`` opens the core otherwise: ``execute``, engines.
+    """
     settings = Settings(data=folder / "data", database=SecretStr(database_url), **more)
     await initialise(settings)
-    async with open_core(settings, engine="inline") as core:
+    async with open_core(settings, engine="inline", **(core_with or {})) as core:
         # A failure of the server is an answer here, as it is in real life.
         transport = httpx.ASGITransport(create_app(core), client=("192.0.2.7", 4711), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://osler{BASE_PATH}", timeout=60) as http:
