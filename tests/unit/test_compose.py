@@ -157,3 +157,43 @@ def test_english_is_written(code: str) -> None:
 def test_another_language_is_refused_and_said_what_it_needs(code: str) -> None:
     with pytest.raises(UnsupportedLanguageError, match=r"language model .* configured"):
         SERVICE.check_language(code)
+
+
+def said(*lines: str) -> Transcript:
+    """Make a visit of ``D:`` and ``P:`` lines, the first of which tells of headaches."""
+    told = ("P: I've been having headaches for about three weeks.", *lines)
+    return Transcript(tuple(Turn(CLINICIAN if line[0] == "D" else PATIENT, line[3:]) for line in told))
+
+
+def test_a_problem_that_the_plan_names_in_passing_heads_its_own_plan() -> None:
+    visit = said(
+        "D: Okay. How is the asthma? Any wheezing?",
+        "P: No.",
+        "D: So for your first problem, your migraines, I'm going to order an MRI of the brain.",
+        "D: Lastly, for your high blood pressure, I want you to continue the lisinopril 20 milligrams a day.",
+    )
+    text = text_of(compose(transcript=visit))
+    assert re.search(r"\*\*High blood pressure\.\*\*\n- Continue (?:the )?lisinopril 20 mg", text), text
+    assert re.search(r"\*\*Migraines\.\*\*\n- Order an MRI of the brain\.\n\n", text), text
+
+
+def test_what_is_not_to_be_done_is_no_reason_for_a_referral() -> None:
+    visit = said(
+        "D: My plan is to start propranolol 20 milligrams twice a day.",
+        "D: I don't think you need a referral to the neurologist anymore.",
+    )
+    text = text_of(compose(TEMPLATES["Referral letter"].text, transcript=visit, style=VoiceStyle.SUPER_DETAILED))
+    assert "# Reason for referral" not in text
+    assert "neurologist" in text.partition("# Assessment and plan so far")[2]
+
+
+def test_a_suspicion_stands_in_the_assessment_and_speech_to_a_device_nowhere() -> None:
+    visit = said(
+        "D: Hey dragon, show me the chest x-ray.",
+        "D: Other potential causes of the headaches could be stress or dehydration.",
+        "D: I'm going to order an mri of the brain in january.",
+    )
+    text = text_of(compose(transcript=visit, style=VoiceStyle.SUPER_DETAILED))
+    assert "how me the" not in text
+    assert "Other potential causes of the headaches" in text.partition("# Assessment and plan")[2]
+    assert "Order an MRI of the brain in January." in text

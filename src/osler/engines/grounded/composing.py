@@ -7,6 +7,7 @@ from typing import Final
 from osler.engines.grounded.additions import is_command
 from osler.engines.grounded.layout import arranged, pieces_by_section, with_headings
 from osler.engines.grounded.phrasing import Line
+from osler.engines.grounded.refining import is_refusal, refined
 from osler.engines.grounded.repetition import content
 from osler.engines.grounded.searching import searched
 from osler.engines.grounded.sources import Beside, beside
@@ -40,7 +41,7 @@ Place = tuple[str, int]
 
 def composed_parts(task: WritingTask, extractor: FindingExtractor) -> Iterator[WrittenPart]:
     """Return the parts of the text; raises NoClinicalContentError before the first."""
-    visit = read_visit(task.sources.transcript, extractor)
+    visit = refined(read_visit(task.sources.transcript, extractor), task.sources.transcript)
     others = beside(task.sources.others, visit, extractor)
     if not visit.lines and not others.lines:
         raise NoClinicalContentError(NOTHING if task.sources.transcript.turns else NOTHING_BESIDE)
@@ -100,8 +101,13 @@ def answered_by(template: TemplateText, lines: Sequence[Line]) -> dict[str, tupl
     taken = {index for indexes in found.values() for index in indexes}
     left = [index for index in range(len(lines)) if index not in taken]
     topics = [number for number, index in enumerate(left) if lines[index].is_problem]
-    given = distribute(template, [(lines[index].part, lines[index].text) for index in left], topics)
+    given = distribute(template, [(lines[index].part, _asked_of(lines[index])) for index in left], topics)
     return {**found, **{name: tuple(left[number] for number in numbers) for name, numbers in given.items()}}
+
+
+def _asked_of(line: Line) -> str:
+    """Return the words by which a line answers a narrow request: none if it says what a plan leaves undone."""
+    return "" if line.part == "assessment_plan" and is_refusal(line.text) else line.text
 
 
 def _answers(
