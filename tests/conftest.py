@@ -6,6 +6,9 @@ A test of anything that keeps data is asynchronous and runs once per database::
 
     from osler.storage.database import SqlDatabase
 
+# Each of some thousand processes that the tests start would compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
     pytestmark = pytest.mark.anyio
 
 
@@ -29,6 +32,7 @@ A repository gets its SQLAlchemy connection by ``connection_of(transaction)`` fr
 """
 
 import asyncio
+import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -41,6 +45,9 @@ from osler.storage.database import SqlDatabase
 from osler.storage.migrations import migrate
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.swift import swift  # noqa: F401  (a fixture)
+
+# Each of the many processes that tests start would compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TEMPLATE = "osler_template"
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]

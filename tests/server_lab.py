@@ -24,7 +24,6 @@ START_SECONDS = 60.0
 def clean_environment(data: Path, **more: str) -> dict[str, str]:
     """Return an environment with no setting of Osler but the model store of the outside."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OSLER_")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # each of many starts would compile every module anew
     return {**kept, "OSLER_MODELS": str(Settings().models_path), "OSLER_DATA": str(data), **more}
 
 

@@ -30,8 +30,6 @@ class OslerProcess:
     def __init__(self, environment: Mapping[str, str], log: Path, *, port: int = 0, execute: bool = True) -> None:
         self.port = port
         self._environment = {**os.environ, **environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
-        # Each of many starts would compile every module anew.
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._log = log
         self._arguments = ["--port", str(port), *(["--execute"] if execute else [])]
         self._process: subprocess.Popen[bytes] | None = None
