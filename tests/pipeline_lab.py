@@ -413,7 +413,9 @@ async def laboratory(
         audit=audit,
         encounters=encounters,
         context=context,
-        context_parsing=ContextParsing(database=database, documents=context, vault=vault, load_parser=lambda: parser),
+        context_parsing=ContextParsing(
+            database=database, documents=context, notes=note_records, vault=vault, load_parser=lambda: parser
+        ),
         erasure=erasure,
         audio=AudioService(
             database=database,

@@ -303,3 +303,21 @@ async def test_a_signed_version_stays_and_an_edit_after_it_is_a_new_one_that_is_
     assert second.author_id == clinician.user.id and second.signed_at is None
     assert ok(await clinician.post(path, {"confirmed": True}))["version"] == 2
     assert len(await clinician.traces("encounter.signed")) == 2
+
+
+async def test_a_note_becomes_stale_when_what_stands_beside_the_transcript_changes(clinician: Clinician) -> None:
+    session_id = await a_visit(clinician)
+    await ask(clinician, session_id)
+    ok(await clinician.patch(f"/sessions/{session_id}", {"clinician_notes": [], "duration": 7}))
+    assert (await clinician.told(session_id))["consult_note"]["stale"] is False, "nothing changed"
+    ok(await clinician.patch(f"/sessions/{session_id}", {"clinician_notes": ["Takes metformin 500 mg."]}))
+    assert (await clinician.told(session_id))["consult_note"]["stale"] is True
+    assert "metformin" in text_of(await ask(clinician, session_id))
+    assert (await clinician.told(session_id))["consult_note"]["stale"] is False
+    file = {"file": ("letter.txt", b"The patient takes warfarin 5 mg daily.", "text/plain")}
+    ok(await clinician.post(f"/sessions/{session_id}/context-documents", files=file))
+    assert (await clinician.told(session_id))["consult_note"]["stale"] is True
+    said = text_of(await ask(clinician, session_id))
+    evidence = ok(await clinician.get(f"/sessions/{session_id}/consult-note/evidence"))
+    kinds = {each["kind"] for sentence in evidence["sentences"] for each in sentence["evidence"]}
+    assert "warfarin" in said and kinds >= {"TRANSCRIPT", "CLINICIAN_NOTE", "CONTEXT_DOCUMENT"}

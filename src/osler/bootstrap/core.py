@@ -470,7 +470,7 @@ def _services(
             clock=clock,
         ),
         context_parsing=ContextParsing(
-            database=database, documents=context, vault=parts.vault, load_parser=load_parser
+            database=database, documents=context, notes=notes, vault=parts.vault, load_parser=load_parser
         ),
         coding=EncounterCoding(
             database=database,

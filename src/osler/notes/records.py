@@ -220,6 +220,10 @@ class NoteRecordService:
             elif _for_want_of_transcript(note) and await self._begin(transaction, note):
                 await self._notes.save(transaction, replace(note, status=TextStatus.GENERATING, failure=None))
 
+    async def sources_changed(self, transaction: Transaction, organization_id: str, encounter_id: str) -> None:
+        """Mark what was written as stale, now that something beside the transcript that it could rest on changed."""
+        await self._notes.mark_all_stale(transaction, organization_id, encounter_id)
+
     async def resume(self, transaction: Transaction, note: NoteVersion) -> None:
         """Show a failed note that an operator has written again as being written."""
         await self._notes.save(transaction, replace(note, status=TextStatus.GENERATING, failure=None))

@@ -12,6 +12,7 @@ from osler.kernel.blobs import BlobVault, StoredBlob
 from osler.kernel.errors import EngineError, ErasedError, MissingExtraError, UnreadableDocumentError
 from osler.kernel.jobs import Job
 from osler.kernel.transactions import Database
+from osler.notes.records import NoteRecordService
 
 _MISSING: Final = "not_installed"
 _UNREAD: Final = "not_read"
@@ -26,12 +27,14 @@ class ContextParsing:
         *,
         database: Database,
         documents: ContextDocumentService,
+        notes: NoteRecordService,
         vault: BlobVault,
         load_parser: Callable[[], DocumentParser],
     ) -> None:
         """``load_parser`` returns the parser, the same each time."""
         self._database = database
         self._documents = documents
+        self._notes = notes
         self._vault = vault
         self._load_parser = load_parser
 
@@ -60,6 +63,7 @@ class ContextParsing:
             document = await self._documents.to_read(transaction, job)
             if document is not None:
                 await self._documents.ready(transaction, document, parsed, parser.record)
+                await self._notes.sources_changed(transaction, document.organization_id, document.encounter_id)
 
     async def failed(self, job: Job, code: str) -> None:
         """Show that the document could not be read, if it does not say so already."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from osler.audit.model import Actor
 from osler.coding.service import CodingService
@@ -12,6 +12,9 @@ from osler.notes.model import EncounterOverview
 from osler.notes.overview import OverviewService
 from osler.notes.records import NoteRecordService
 from osler.release.service import ReleaseService
+
+SOURCES: Final = frozenset({"clinician_notes", "linked_encounter_ids"})
+"""Fields of an encounter that notes are written from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,22 @@ class EncounterEditing:
 
         A note that says what the current one says is no new version; one that is being written meanwhile becomes an
         older one. An edited note is shown to outsiders if the organization releases by itself. That the actor is
-        shown the encounter leaves a trace too.
+        shown the encounter leaves a trace too. Where what is written from changed, what was written becomes stale.
 
         Raises what :meth:`osler.encounters.service.EncounterService.change` raises.
         """
         seen: list[EncounterOverview] = []
+        before = None
+        if not SOURCES.isdisjoint(changes):
+            before = await self._encounters.get(organization_id, encounter_id, user_id=user_id)
 
         async def rest(transaction: Transaction) -> None:
             if note is not None:
                 await self._edit(transaction, actor, organization_id, encounter_id, note, user_id)
+            if before is not None:
+                now = (await self._overviews.within(transaction, organization_id, encounter_id)).encounter
+                if any(getattr(now, name) != getattr(before, name) for name in SOURCES):
+                    await self._notes.sources_changed(transaction, organization_id, encounter_id)
             seen.append(await self._overviews.within(transaction, organization_id, encounter_id))
 
         with joining(rest):
