@@ -329,8 +329,15 @@ def _is_over(sighting: Sighting) -> bool:
     """Say whether what is affirmed was then and says nothing of now; a denial of all times is one of now, too."""
     if sighting.denied or not sighting.past:
         return False
-    # "You have a history of epilepsy" is said of what one has.
-    return sighting.finding is None or sighting.finding.kind is not FindingKind.PROBLEM
+    # "You have a history of epilepsy" is said of what one has, "I had migraines as a child" is not.
+    lasting = sighting.finding is not None and sighting.finding.kind is FindingKind.PROBLEM
+    return not lasting or _THEN.search(sighting.passage.text) is not None
+
+
+_THEN: Final = re.compile(
+    r"\b(as a (kid|child|teenager)|used to|in the past|when (i|he|she|you) (was|were)|years ago|no longer|outgr[eo]w\w*)\b",
+    re.IGNORECASE,
+)
 
 
 def _together(each: Sequence[_Said], *, every: bool) -> _Said:
