@@ -18,6 +18,7 @@ from tests.pipeline_lab import tones
 from tests.unit.test_audio_decode import power_at
 from tests.webm_lab import cut, cut_anywhere, cut_at_clusters, recorded
 
+# The two streams that browsers record, cut by the same rules.
 SECONDS = 6
 TONES = tuple(range(SECONDS))
 STREAM = recorded(*TONES)
@@ -67,6 +68,26 @@ def test_slices_cut_anywhere_sound_as_the_whole_to_the_sample(pieces: int, seed:
     sound = AssembledSound(segments, vault)
     assert np.array_equal(np.concatenate(list(sound)), decoded(STREAM))
     assert sound.warnings == () and not sound.truncated and sound.seconds == pytest.approx(SECONDS, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_slices_of_an_ogg_stream_are_heard_whole_and_by_themselves_too(seed: int, vault: PlainVault) -> None:
+    data = recorded(*TONES, tag="ogg")
+    shift = random.Random(seed).randrange(-300, 300)
+    segments = vault.segments(cut(data, [len(data) * part // 3 + shift for part in range(1, 3)]))
+    for segment in random.Random(seed).sample(segments, len(segments)):
+        others = [other for other in segments if other.index > segment.index or seed % 2]
+        assert audio_content(segment, vault, others).seconds
+    assert np.array_equal(heard(segments, vault), decoded(data))
+    assert AssembledSound(segments, vault).warnings == ()
+    alone = [SegmentSound(segment, segments, vault) for segment in segments]
+    for sound in alone:
+        list(sound)
+    assert sum(sound.seconds for sound in alone) == pytest.approx(SECONDS, abs=0.05)
+    gap = AssembledSound([segments[0], segments[2]], vault)
+    samples = np.concatenate(list(gap))
+    whole = decoded(data)
+    assert len(samples) < len(whole) and np.abs(samples[-8000:] - whole[-8000:]).max() < 0.02
 
 
 @pytest.mark.parametrize("layout", ["mono", "stereo"])

@@ -45,7 +45,7 @@ _PLAIN: Final = {
 """Other elements of a running stream, each with its largest size."""
 
 _STARTS: Final = re.compile(rb"\xa3|\xa0|\x1f\x43\xb6\x75")
-_OWN_CONTAINERS: Final = (_EBML, b"OggS", b"RIFF", b"RF64", b"fLaC", b"ID3", b"FORM", b"caff", b"#!AMR")
+_OWN_CONTAINERS: Final = (_EBML, b"RIFF", b"RF64", b"fLaC", b"ID3", b"FORM", b"caff", b"#!AMR")
 
 _OPUS_RATE: Final = 48_000
 
