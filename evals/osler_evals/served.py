@@ -1,4 +1,4 @@
-"""A deployment for measurements, served by a real process, with a tenant and a user's token."""
+"""A deployment for measurements, served by real processes, with a tenant and a user's token."""
 
 import contextlib
 import json
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+
+from osler.config import Settings
 
 BASE_PATH: Final = "/api/v2/ml-scribe/open-api"
 START_SECONDS: Final = 60.0
@@ -40,47 +42,68 @@ class Served:
 
 
 @contextlib.contextmanager
-def served() -> Iterator[Served]:
-    """Make a deployment on SQLite in a folder of its own, serve it without workers, and remove it in the end."""
-    with tempfile.TemporaryDirectory() as folder:
+def served(*, execute: bool = False, workers: int = 0, model: str = "base") -> Iterator[Served]:
+    """Make a deployment on SQLite in a folder of its own, serve it, and remove it in the end.
+
+    ``execute``: the server runs jobs itself; ``workers``: so many processes beside it do; ``model`` is what they hear
+    with, from the models of this machine.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as processes:
         data = Path(folder) / "data"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OSLER_")}
-        environment |= {"OSLER_DATA": str(data), "OSLER_TOKEN_MINUTES": "120"}
+        environment |= {"OSLER_DATA": str(data), "OSLER_TOKEN_MINUTES": "120", "OSLER_SPEECH_MODEL": model}
+        environment["OSLER_MODELS"] = str(Settings().models_path)
         log = Path(folder) / "server.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "osler", "serve", "--port", "0", "--no-worker"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-            )
-        try:
-            root = f"http://127.0.0.1:{_port(process, log)}"
-            organization = _osler(environment, "org", "create", "Clinic")["organization_id"]
-            key = _osler(environment, "key", "create", "--org", organization, "--kind", "tenant")["key"]
-            answer = httpx.get(
-                f"{root}{BASE_PATH}/jwt",
-                params={"email": "clinician@example.org", "third_party_internal_id": "7"},
-                headers={"Heidi-Api-Key": key},
-                timeout=30,
-            )
-            answer.raise_for_status()
-            yield Served(data, root, organization, key, answer.json()["token"])
-        finally:
-            process.terminate()
-            process.wait(30)
+        how = [] if execute else ["--no-worker"]
+        process = processes.enter_context(_running(["serve", "--port", "0", *how], environment, log))
+        root = f"http://127.0.0.1:{_port(process, log)}"
+        for number in range(workers):
+            said = Path(folder) / f"worker-{number}.log"
+            _ready(processes.enter_context(_running(["worker"], environment, said)), said)
+        organization = _osler(environment, "org", "create", "Clinic")["organization_id"]
+        key = _osler(environment, "key", "create", "--org", organization, "--kind", "tenant")["key"]
+        answer = httpx.get(
+            f"{root}{BASE_PATH}/jwt",
+            params={"email": "clinician@example.org", "third_party_internal_id": "7"},
+            headers={"Heidi-Api-Key": key},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        yield Served(data, root, organization, key, answer.json()["token"])
+
+
+@contextlib.contextmanager
+def _running(arguments: list[str], environment: dict[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "osler", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    port: int = _ready(process, log)["port"]
+    return port
+
+
+def _ready(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, Any]:
+    """Wait until a process says that it is ready, and return what it says."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
             if '"event": "ready"' in line:
-                port: int = json.loads(line)["port"]
-                return port
+                said: dict[str, Any] = json.loads(line)
+                return said
         time.sleep(0.05)
-    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+    raise RuntimeError(f"a process did not start:\n{log.read_text()}")
 
 
 def _osler(environment: dict[str, str], *arguments: str) -> Any:
