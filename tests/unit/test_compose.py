@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from osler.engines.grounded.addressing import to_patient
+from osler.engines.grounded.rewriting import MALE
 from osler.engines.grounded.writer import GroundedNoteWriter
 from osler.kernel.errors import NoClinicalContentError, UnsupportedLanguageError
 from osler.notes.grounding import check
@@ -157,6 +159,33 @@ def test_english_is_written(code: str) -> None:
 def test_another_language_is_refused_and_said_what_it_needs(code: str) -> None:
     with pytest.raises(UnsupportedLanguageError, match=r"language model .* configured"):
         SERVICE.check_language(code)
+
+
+def test_a_template_that_asks_for_it_speaks_to_the_patient() -> None:
+    text = text_of(compose(TEMPLATES["Patient summary in plain words"].text))
+    assert "You have been having these headaches for about 3 weeks" in text
+    assert "Your right knee hurts when you climb stairs." in text
+    assert "You can take acetaminophen as needed." in text
+    assert "The patient" not in text and "Mr. Hill" not in text
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ("The patient has not had fever, and he takes his pills.", "You have not had fever, and you take your pills."),
+        ("The patient's mother has diabetes and he worries.", "Your mother has diabetes and he worries."),
+        ("Denies fever and chills.", "You reported no fever or chills."),
+        ("I will see him in two weeks.", "I will see you in two weeks."),
+    ],
+)
+def test_what_is_told_to_the_patient_names_nobody_else_as_him(about: str, told: str) -> None:
+    assert to_patient(about, MALE) == told
+
+
+def test_a_medicine_whose_dose_the_plan_changes_is_not_listed_as_if_it_stayed() -> None:
+    for name in ("SOAP note", "Patient summary in plain words"):
+        text = text_of(compose(TEMPLATES[name].text))
+        assert "Lisinopril 10 mg daily (changed at this visit)." in text
 
 
 def said(*lines: str) -> Transcript:

@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Final
 
 from osler.engines.grounded.additions import is_command
+from osler.engines.grounded.addressing import is_to_patient, to_patient
 from osler.engines.grounded.layout import arranged, pieces_by_section, with_headings
 from osler.engines.grounded.phrasing import Line
 from osler.engines.grounded.refining import is_refusal, refined
 from osler.engines.grounded.repetition import content
+from osler.engines.grounded.rewriting import NEUTRAL
 from osler.engines.grounded.searching import searched
 from osler.engines.grounded.sources import Beside, beside
 from osler.engines.grounded.visit import LEAST_RANK, Visit, in_order, length, read_visit, sentences
@@ -54,7 +56,9 @@ def composed_parts(task: WritingTask, extractor: FindingExtractor) -> Iterator[W
         filled, said = min(every, key=lambda one: abs(len(one[0].text.split()) - voice.words))
     if not said:
         raise NoClinicalContentError(NOT_ASKED_FOR)
-    lines = arranged(filled.lines, others.steering.brain or task.brain, targets_of(task.template))
+    lines = arranged(
+        _closed_up(filled.lines, task.template), others.steering.brain or task.brain, targets_of(task.template)
+    )
     return _parts(lines if voice is None else with_headings(lines, voice), said)
 
 
@@ -69,16 +73,28 @@ def _filled(
         for line in in_order([line for line in kept if line.part == part], visit.problems, part)
     ]
     written: dict[str, Sequence[Sentence]] = {}
+    addressed = is_to_patient(task.template)
     for name, indexes in answered_by(task.template, ordered).items():
-        found = sentences([ordered[index] for index in indexes], visit.reference, style)
-        written[name] = found if voice is None else [_voiced(sentence, voice) for sentence in found]
+        inside = [ordered[index] for index in indexes]
+        found = sentences(inside, NEUTRAL if addressed else visit.reference, style)
+        if addressed:
+            found = [_if_borne(each, to_patient(each.text, visit.reference)) for each in found]
+        if voice is not None:
+            found = [_if_borne(each, in_voice(each.text, voice)) for each in found]
+        written[name] = found
     answers, said = _answers(task.template, written, task.sources.facts)
     return fill(task.template, answers), said
 
 
-def _voiced(sentence: Sentence, voice: VoiceProfile) -> Sentence:
-    """Return a sentence in the wordings of a voice, unless its quotes would bear it no more."""
-    text = in_voice(sentence.text, voice)
+def _closed_up(lines: Sequence[FilledLine], template: TemplateText) -> list[FilledLine]:
+    """Leave out the blank lines that what was left out leaves under headings, where the author has none there."""
+    if any(section.heading and section.lines and not section.lines[0].parts for section in template.sections):
+        return list(lines)
+    return [line for number, line in enumerate(lines) if line.pieces or not (number and lines[number - 1].level)]
+
+
+def _if_borne(sentence: Sentence, text: str) -> Sentence:
+    """Return a sentence in other words, unless its quotes would bear it no more."""
     return sentence if check(text, [e.quote for e in sentence.evidence]) else replace(sentence, text=text)
 
 

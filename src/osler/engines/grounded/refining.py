@@ -4,15 +4,15 @@ A rewording that the quotes do not bear is not made.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Final
 
 from osler.engines.grounded.lexicon import lexicon, table, words_of
-from osler.engines.grounded.phrasing import Line, is_grounded
+from osler.engines.grounded.phrasing import Line, is_grounded, joined
 from osler.engines.grounded.visit import Visit
-from osler.notes.model import Evidence, FindingKind, Verdict
+from osler.notes.model import Evidence, Finding, FindingKind, Temporality, Verdict
 from osler.notes.tokens import tokenize
 from osler.speech.model import CLINICIAN, Transcript
 
@@ -21,7 +21,12 @@ _NAMING: Final = frozenset({FindingKind.PROBLEM, FindingKind.SYMPTOM})
 
 def refined(visit: Visit, transcript: Transcript) -> Visit:
     """Return the visit with its lines put right, and with the problems that sentences of its plan name themselves."""
-    lines = [_moved(_reworded(line), transcript) for line in visit.lines if not _is_dropped(line)]
+    changes = _changes(visit.findings, transcript)
+    lines = [
+        _changed(_moved(_reworded(line), transcript), visit.findings, changes)
+        for line in visit.lines
+        if not _is_dropped(line)
+    ]
     return replace(visit, lines=lines, problems=_with_topics(lines, visit.problems))
 
 
@@ -62,6 +67,37 @@ def _moved(line: Line, transcript: Transcript) -> Line:
         if by_clinician and line.part in parts and _pattern(pattern).search(line.text):
             return replace(line, part=part)
     return line
+
+
+def _changes(findings: Sequence[Finding], transcript: Transcript) -> dict[str, Finding]:
+    """Return the medicines (by concept) that the clinician gives in another dose."""
+    found: dict[str, Finding] = {}
+    for finding in findings:
+        action = finding.attributes.get("action", "")
+        by_clinician = transcript.turns[finding.evidence[0].turn].speaker == CLINICIAN
+        meant = not finding.negated and finding.temporality is Temporality.CURRENT
+        if finding.kind is FindingKind.MEDICATION and action in _CHANGED and by_clinician and meant:
+            found[finding.concept] = finding
+    return found
+
+
+def _changed(line: Line, findings: Sequence[Finding], changes: Mapping[str, Finding]) -> Line:
+    """Say of a medicine that is taken if the plan of the same visit changes it: the old dose is not the one to take."""
+    if line.part != "medications" or not line.composed:
+        return line
+    for finding in findings:
+        change = changes.get(finding.concept)
+        if finding.kind is FindingKind.MEDICATION and change and finding.evidence[0] in line.evidence:
+            if change is finding:
+                return line
+            said = f"{line.text.removesuffix('.')} (changed at this visit)."
+            changed = replace(line, text=said, evidence=joined((*line.evidence, *change.evidence)))
+            return changed if is_grounded(changed) else line
+    return line
+
+
+_CHANGED: Final = frozenset({"increase", "decrease"})
+"""What is started or stopped is not listed as taken in the first place."""
 
 
 def _with_topics(lines: Sequence[Line], problems: Sequence[Line]) -> list[Line]:
