@@ -14,7 +14,7 @@ from osler.engines.coder.remembered import RememberedTerminology
 from osler.engines.coder.said import said
 from osler.engines.coder.standing import Section, Standing, sections, standing
 from osler.engines.coder.systems import code_in
-from osler.engines.coder.vocabulary import Word, vocabulary, words_of
+from osler.engines.coder.vocabulary import NO_CONDITION, Word, vocabulary, words_of
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
 
@@ -23,8 +23,10 @@ VERSION: Final = "1"
 
 _SIDES: Final = frozenset(("right", "left", "bilateral"))
 _SIMILAR: Final = 5
-_SIGNS: Final = ("R", "M25.5", "M79.6", "G89")
+_SIGNS: Final = ("R", "M25.5", "M79.6", "G89", "L53.9", "L29.9", "T14", "T78.40")
 """Codes of complaints: where a note has an assessment, only those that it names are coded."""
+_ABBREVIATED: Final = frozenset(("af", "cad", "pad", "sob", "mono", "aki", "gad", "hf"))
+"""Abbreviations that are words of everyday speech or of other fields in small letters."""
 
 
 class GroundedCoder:
@@ -46,7 +48,7 @@ class GroundedCoder:
         terminology = self._remember(terminology)
         drafts = _of_note(task, terminology) if task.note.strip() else []
         drafts = said(task, terminology, drafts, vocabulary(), category=True)
-        drafts = combined(drafts, terminology)
+        drafts = combined(drafts, terminology, task.setting)
         return with_conflicts([_finished(draft, terminology) for draft in drafts], terminology)
 
     def _remember(self, terminology: Terminology) -> RememberedTerminology:
@@ -67,6 +69,8 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
     wide = frozenset(form for word in words for form in word.forms)
     drafts: list[Draft] = []
     for mention in mentions(words, cut, vocabulary()):
+        if mention.names[0].code == NO_CONDITION or _is_everyday(text, words, mention):
+            continue
         sentence = cut[mention.sentence]
         stands = standing(words, sentence, mention, parts[mention.sentence])
         if not _coded(stands, task.setting):
@@ -80,6 +84,12 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
         if draft.other_side:
             drafts.append(replace(draft, code=draft.other_side, references=list(draft.references), other_side=None))
     return drafts
+
+
+def _is_everyday(text: str, words: Sequence[Word], mention: Mention) -> bool:
+    token = words[mention.start].token
+    alone = mention.end - mention.start == 1 and token.norm in _ABBREVIATED
+    return alone and not text[token.start : token.end].isupper()
 
 
 def _coded(stands: Standing, setting: Setting) -> bool:

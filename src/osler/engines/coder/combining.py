@@ -7,6 +7,7 @@ kidney disease is presumed related (I.C.9.a), and so is diabetes with what stand
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from osler.coding.coder import Setting
 from osler.coding.terminology import Terminology
 from osler.engines.coder.drafts import Draft
 
@@ -30,11 +31,16 @@ _RULES: Final[Sequence[_Rule]] = (
     ("E10.9", _KIDNEY, "E10.22"),
     ("E10.9", _any("L97.4", "L97.5"), "E10.621"),
 )
+_SIGNS: Final = ("R", "M54.5", "M54.9", "M54.2", "M25.5", "M79.6")
+_PLACELESS: Final = frozenset(("R52", "T14.90XA", "T14.8XXA", "T78.40XA", "R60.9"))
 _BARE: Final = frozenset(("C80.1", "D49.9", "C79.9"))
 
 
-def combined(drafts: Sequence[Draft], terminology: Terminology) -> list[Draft]:
-    """Return the drafts with combination codes, each code once, general ones merged into specific ones."""
+def combined(drafts: Sequence[Draft], terminology: Terminology, setting: Setting = Setting.OUTPATIENT) -> list[Draft]:
+    """Return the drafts with combination codes, each code once, general ones merged into specific ones.
+
+    In an outpatient visit a sign that belongs to a diagnosis is not coded beside it (I.B.5, IV.D).
+    """
     merged: dict[str, Draft] = {}
     for draft in drafts:
         if draft.code in merged:
@@ -44,6 +50,8 @@ def combined(drafts: Sequence[Draft], terminology: Terminology) -> list[Draft]:
     kept = _without_general(_without_bare(list(merged.values())), terminology)
     if terminology.system != "ICD-10-CM":
         return kept
+    if setting is Setting.OUTPATIENT:
+        kept = _without_signs(kept, terminology)
     codes = {draft.code for draft in kept}
     for draft in kept:
         for single, holds, both in _RULES:
@@ -59,6 +67,19 @@ def combined(drafts: Sequence[Draft], terminology: Terminology) -> list[Draft]:
         else:
             again[draft.code] = draft
     return list(again.values())
+
+
+def _without_signs(drafts: list[Draft], terminology: Terminology) -> list[Draft]:
+    """Leave out signs that an Excludes1 note forbids beside a diagnosis of the text, and those of no certain place."""
+    diagnoses = [draft for draft in drafts if not draft.code.startswith(_SIGNS)]
+    kept = []
+    for draft in drafts:
+        if draft.code.startswith(_SIGNS) and any(terminology.excludes1(draft.code, d.code) for d in diagnoses):
+            continue
+        if draft.code in _PLACELESS and any(d.code not in _PLACELESS for d in drafts):
+            continue
+        kept.append(draft)
+    return kept
 
 
 def _without_bare(drafts: list[Draft]) -> list[Draft]:

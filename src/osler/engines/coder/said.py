@@ -7,7 +7,7 @@ from osler.coding.terminology import Terminology
 from osler.engines.coder.drafts import Draft, score_of
 from osler.engines.coder.finding import mentions, sentences
 from osler.engines.coder.systems import code_in
-from osler.engines.coder.vocabulary import Vocabulary, bag, words_of
+from osler.engines.coder.vocabulary import NO_CONDITION, Vocabulary, bag, words_of
 from osler.notes.model import Experiencer, Finding, FindingKind, SourceKind, Temporality
 from osler.speech.model import Transcript
 
@@ -53,20 +53,16 @@ def _draft(finding: Finding, transcript: Transcript, terminology: Terminology, v
     first = finding.evidence[0]
     if first.source is not SourceKind.TRANSCRIPT:
         return None
-    concept = (
-        " ".join(
-            part
-            for part in (finding.attributes.get("laterality", ""), finding.attributes.get("site", ""), finding.concept)
-            if part and part not in finding.concept
-        )
-        or finding.concept
-    )
+    told = (finding.attributes.get("laterality", ""), finding.attributes.get("site", ""))
+    concept = " ".join([*(each for each in told if each and each not in finding.concept), finding.concept])
     words = words_of(concept)
     named = mentions(words, sentences(concept, words), vocabulary)
     if not named:
         return None
     best = max(named, key=lambda m: m.weight)
     name = best.names[0]
+    if name.code == NO_CONDITION:
+        return None
     near = bag(concept)
     refined = code_in(terminology, name, concept, near, near)
     if refined is None:

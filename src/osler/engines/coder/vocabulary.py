@@ -17,6 +17,8 @@ _COUNTED: Final = frozenset(("type", "stage", "grade", "class"))
 
 COMMON: Final = "common"
 """The source whose names win over all others: read one by one."""
+NO_CONDITION: Final = "-"
+"""The code of names that are no condition."""
 LEARNED: Final = "codiesp"
 """The source of names that were learned from coded case reports."""
 
@@ -44,7 +46,9 @@ def words_of(text: str) -> list[Word]:
     words: list[Word] = []
     for at, token in enumerate(tokens):
         norm = token.norm
-        if norm in _ROMAN and _beside_counted(tokens, at):
+        if norm == "a" and at and tokens[at - 1].norm.isdigit() and tokens[at - 1].end == token.start:
+            words.append(Word(token, ("a",)))  # stage 3a
+        elif norm in _ROMAN and _beside_counted(tokens, at):
             words.append(Word(token, (_ROMAN[norm],)))
         else:
             words.append(Word(token, forms(norm)))

@@ -1,0 +1,185 @@
+"""The coder: only what the patient has now, as specific as the words and no further, each with its words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from osler.bootstrap.engines import terminologies
+from osler.coding.coder import CodedEntity, CodingTask, ReferenceSource, Setting
+from osler.coding.terminology import Terminology
+from osler.config import Settings
+from osler.engines.coder.coder import GroundedCoder
+from osler.engines.grounded.findings import GroundedFindingExtractor
+from osler.kernel.errors import NoClinicalContentError
+from osler.speech.dialogue import parse_dialogue
+from osler.speech.model import Transcript
+
+
+Code = Callable[..., dict[str, CodedEntity]]
+
+
+@pytest.fixture(scope="module")
+def icd(tmp_path_factory: pytest.TempPathFactory) -> Terminology:
+    return terminologies(Settings(data=tmp_path_factory.mktemp("none"))).get("ICD-10-CM")
+
+
+@pytest.fixture(scope="module")
+def coder() -> GroundedCoder:
+    return GroundedCoder()
+
+
+@pytest.fixture
+def coded(coder: GroundedCoder, icd: Terminology) -> Code:
+    def code(note: str, setting: Setting = Setting.OUTPATIENT) -> dict[str, CodedEntity]:
+        return {entity.primary.code: entity for entity in coder.code(CodingTask(note=note, setting=setting), icd)}
+
+    return code
+
+
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        ("Hypertension.", {"I10"}),
+        ("High blood pressure.", {"I10"}),
+        ("Type 2 diabetes.", {"E11.9"}),
+        ("Uncontrolled type 2 diabetes.", {"E11.65"}),
+        ("Type 2 diabetes with hyperglycemia.", {"E11.65"}),
+        ("Right knee pain.", {"M25.561"}),
+        ("Pain in the left shoulder.", {"M25.512"}),
+        ("Bilateral carpal tunnel syndrome.", {"G56.03"}),
+        ("Patellofemoral pain syndrome, bilateral.", {"M22.2X1", "M22.2X2"}),
+        ("Right ankle sprain.", {"S93.401A"}),
+        ("Chronic kidney disease, stage 3b.", {"N18.32"}),
+        ("Status post kidney transplant.", {"Z94.0"}),
+        ("History of breast cancer.", {"Z85.3"}),
+        ("History of coronary artery bypass graft.", {"Z95.1"}),
+        ("Asthma exacerbation.", {"J45.901"}),
+    ],
+)
+def test_a_diagnosis_is_as_specific_as_its_words(coded: Code, words: str, codes: set[str]) -> None:
+    assert set(coded(f"ASSESSMENT\n\n{words}\n")) == codes
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The patient denies chest pain, fever, and cough.",
+        "No history of asthma.",
+        "Pneumonia was ruled out.",
+        "Negative for diabetes.",
+        "There is no evidence of gout, arthritis or lupus.",
+        "His mother has diabetes and his father died of lung cancer.",
+        "FAMILY HISTORY\n\nHypertension, stroke.",
+        "If she develops a fever, she will call.",
+        "We discussed the risks of the injection, including infection and stroke.",
+        "She is here for a screening for osteoporosis.",
+        "Likely gout.",
+        "Left shoulder, suspicious for adhesive capsulitis.",
+        "ALLERGIES\n\nSulfa gives him hives.",
+        "He had a pneumonia in the past.",
+    ],
+)
+def test_what_is_denied_anothers_feared_or_uncertain_is_not_coded(coded: Code, words: str) -> None:
+    assert set(coded(f"{words}\n\nASSESSMENT\n\nMigraine.\n")) == {"G43.909"}
+
+
+def test_a_hospital_stay_may_be_coded_by_what_is_probable_and_a_visit_may_not(coded: Code) -> None:
+    assert coded("Findings consistent with pneumonia.", Setting.INPATIENT).keys() == {"J18.9"}
+    assert coded("Findings consistent with pneumonia.").keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        ("Hypertension. Congestive heart failure.", {"I11.0", "I50.9"}),
+        ("Hypertension. Chronic kidney disease stage 4.", {"I12.9", "N18.4"}),
+        ("Hypertension. Heart failure. CKD stage 3a.", {"I13.0", "I50.9", "N18.31"}),
+        ("Diabetes. CKD stage 2.", {"E11.22", "N18.2"}),
+    ],
+)
+def test_conditions_that_the_guidelines_presume_related_have_the_combined_code(
+    coded: Code, words: str, codes: set[str]
+) -> None:
+    assert set(coded(f"ASSESSMENT\n\n{words}\n")) == codes
+
+
+def test_every_reference_is_the_words_at_its_place_in_code_points(coded: Code) -> None:
+    note = "Größe 180 cm 😀\n\nASSESSMENT\n\n1. Hypertension.\n2. Left knee osteoarthritis – hypertension is stable.\n"
+    entities = coded(note)
+    assert set(entities) == {"I10", "M17.12"}
+    assert [r.quote for r in entities["I10"].references] == ["Hypertension", "hypertension"]
+    for entity in entities.values():
+        for reference in entity.references:
+            assert reference.source is ReferenceSource.CONSULT_NOTE and reference.turn is None
+            assert note[reference.start : reference.end] == reference.quote
+
+
+def test_a_hint_says_which_detail_is_missing(coded: Code) -> None:
+    knee = coded("ASSESSMENT\n\nKnee pain.\n")["M25.569"]
+    assert knee.hint is not None and "side" in knee.hint
+    assert coded("ASSESSMENT\n\nRight knee pain.\n")["M25.561"].hint is None
+
+
+def test_similar_codes_are_at_most_five_none_of_them_the_first_and_all_in_force(coded: Code) -> None:
+    entity = coded("ASSESSMENT\n\nLeft wrist fracture.\n")["S62.102A"]
+    similar = [code.code for code in entity.similar]
+    assert 1 <= len(similar) <= 5 and len(set(similar)) == len(similar) and "S62.102A" not in similar
+    assert all(code.valid and 0 <= code.score <= entity.primary.score for code in entity.similar)
+    assert entity.primary.hierarchy[-3:] == ("S62.1", "S62.10", "S62.102")
+
+
+def test_codes_that_exclude_each_other_are_flagged_on_both(coded: Code) -> None:
+    entities = coded("ASSESSMENT\n\nType 1 diabetes. Gestational diabetes.\n")
+    assert {"E10.9", "O24.419"} == set(entities)
+    assert entities["E10.9"].conflicts == ("O24.419",) and entities["O24.419"].conflicts == ("E10.9",)
+
+
+def test_the_same_note_has_the_same_codes(coded: Code) -> None:
+    note = "ASSESSMENT\n\nGout, migraine, right knee pain and hypertension with heart failure.\n"
+    assert coded(note) == coded(note)
+
+
+def test_a_note_without_conditions_has_no_codes_and_no_note_is_an_error(coder: GroundedCoder, icd: Terminology) -> None:
+    assert coder.code(CodingTask(note="The patient feels well."), icd) == []
+    for nothing in (CodingTask(), CodingTask(note=" \n"), CodingTask(transcript=Transcript(turns=()))):
+        with pytest.raises(NoClinicalContentError):
+            coder.code(nothing, icd)
+
+
+VISIT = """[doctor] any chest pain ?
+[patient] no .
+[doctor] what brings you in ?
+[patient] my right knee hurts and i have a cough .
+[doctor] you have high blood pressure , is that right ?
+[patient] yes , and my mother has diabetes .
+"""
+
+
+def test_a_transcript_alone_is_coded_by_what_was_said_and_answered(coder: GroundedCoder, icd: Terminology) -> None:
+    transcript = parse_dialogue(VISIT)
+    findings = GroundedFindingExtractor().extract(transcript)
+    entities = coder.code(CodingTask(transcript=transcript, findings=findings), icd)
+    assert {entity.primary.code for entity in entities} == {"M25.561", "R05.9", "I10"}
+    for entity in entities:
+        for reference in entity.references:
+            assert reference.source is ReferenceSource.TRANSCRIPT and reference.turn is not None
+            assert transcript.turns[reference.turn].text[reference.start : reference.end] == reference.quote
+
+
+def test_beside_a_note_the_transcript_adds_references_and_no_codes(coder: GroundedCoder, icd: Terminology) -> None:
+    transcript = parse_dialogue(VISIT)
+    findings = GroundedFindingExtractor().extract(transcript)
+    task = CodingTask(note="ASSESSMENT\n\nHypertension.\n", transcript=transcript, findings=findings)
+    (entity,) = coder.code(task, icd)
+    assert entity.primary.code == "I10"
+    sources = [reference.source for reference in entity.references]
+    assert sources == [ReferenceSource.CONSULT_NOTE, ReferenceSource.TRANSCRIPT]
+
+
+def test_every_name_of_the_common_list_has_a_code_of_the_tabular_list(icd: Terminology) -> None:
+    from osler.engines.coder import vocabulary
+
+    path = Path(vocabulary.__file__).parent / "data" / "common.tsv"
+    codes = [line.split("\t")[0] for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert [code for code in codes if code != vocabulary.NO_CONDITION and icd.find(code) is None] == []
