@@ -1,5 +1,6 @@
 """A client written from the vendor's prose guide: its spellings, envelopes, and the types of its examples."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -76,6 +77,31 @@ DOCUMENT: Kinds = {
     "uploaded_at": TIME,
     "status": re.compile("PARSING|READY|FAILED"),
     "unstructured": bool,
+}
+NOTE: Kinds = {
+    "status": re.compile("GENERATING|CREATED|FAILED"),
+    "result": TEXT,
+    "heading": TEXT,
+    "brain": re.compile("LEFT|RIGHT"),
+    "voice_style": re.compile("GOLDILOCKS|DETAILED|BRIEF|SUPER_DETAILED|MY_VOICE"),
+    "generation_method": str,
+    "template_id": TEXT,
+    "ai_command_id": TEXT,
+    "ai_command_text": TEXT,
+    "feedback": TEXT,
+    "dictation_cleanup_mode": TEXT,
+}
+WRITTEN_DOCUMENT: Kinds = {
+    "id": ID,
+    "index": int,
+    "session_id": SESSION_ID,
+    "name": str,
+    "template_id": str,
+    "generation_type": str,
+    "brain": re.compile("LEFT|RIGHT"),
+    "voice_style": str,
+    "content": str,
+    "content_type": re.compile("MARKDOWN|HTML"),
 }
 PAGE: Kinds = {
     "sessions": [SESSION],
@@ -206,6 +232,37 @@ class ProseClient:
     def delete_context_documents(self, session_id: str, *ids: str) -> None:
         answer = self.http.delete(f"/sessions/{session_id}/context-documents", params={"ids": list(ids)})
         assert answer.status_code == 204 and not answer.content, answer.text
+
+    def consult_note(self, session_id: str, *, events: bool = False, **asked: str) -> str:
+        """Have a note written, read it line by line (or event by event), and return it whole."""
+        headers = {"Accept": "text/event-stream"} if events else {}
+        said = ""
+        path = f"/sessions/{session_id}/consult-note"
+        with self.http.stream("POST", path, json=asked, headers=headers) as answer:
+            assert answer.status_code == 200, answer.read()
+            expected = "text/event-stream" if events else "application/x-ndjson"
+            assert answer.headers["content-type"].startswith(expected)
+            for line in answer.iter_lines():
+                if events and (not line or line.startswith(":")):
+                    continue
+                said += json.loads(line.removeprefix("data: ") if events else line)["data"]
+        return said
+
+    def written_note(self, session_id: str) -> Any:
+        note = self.session(session_id)["consult_note"]
+        check(note, NOTE)
+        return note
+
+    def write_document(self, session_id: str, **asked: str) -> Any:
+        document = self._read(self.http.post(f"/sessions/{session_id}/documents", json=asked))
+        check(document, WRITTEN_DOCUMENT)
+        return document
+
+    def documents(self, session_id: str) -> list[Any]:
+        answer = self._read(self.http.get(f"/sessions/{session_id}/documents"))
+        check(answer, {"documents": [WRITTEN_DOCUMENT]})
+        documents: list[Any] = answer["documents"]
+        return documents
 
     def _profile(self, answer: httpx.Response) -> Any:
         profile = self._read(answer)

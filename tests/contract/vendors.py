@@ -49,6 +49,24 @@ class Vendor(Protocol):
 
     def remove_letters(self, visit_id: str, *ids: str) -> None: ...
 
+    def dictate(self, visit_id: str, text: str) -> None:
+        """Give the clinician's own words, as there is no recording."""
+        ...
+
+    def write_note(self, visit_id: str, template_id: str) -> str: ...
+
+    def note(self, visit_id: str) -> tuple[str, str]:
+        """Return the note's status and text."""
+        ...
+
+    def write_document(self, visit_id: str, template_id: str) -> tuple[int, str]:
+        """Return the document's index and text."""
+        ...
+
+    def documents(self, visit_id: str) -> list[tuple[int, str]]:
+        """Return indexes and texts of the visit's documents."""
+        ...
+
 
 class YamlVendor:
     """By the client that is generated from the YAML."""
@@ -140,6 +158,40 @@ class YamlVendor:
     def remove_letters(self, visit_id: str, *ids: str) -> None:
         self.api.deleteContextDocuments(session_id=visit_id, ids=list(ids))
 
+    def dictate(self, visit_id: str, text: str) -> None:
+        body = {"clinician_notes": [text], "generate_output_without_recording": True}
+        self.api.updateSession(session_id=visit_id, json=body)
+
+    def write_note(self, visit_id: str, template_id: str) -> str:
+        body = {
+            "generation_method": "TEMPLATE",
+            "template_id": template_id,
+            "addition": "",
+            "voice_style": "GOLDILOCKS",
+            "brain": "LEFT",
+            "content_type": "MARKDOWN",
+        }
+        return "".join(each["data"] for each in self.api.generateConsultNote(session_id=visit_id, json=body))
+
+    def note(self, visit_id: str) -> tuple[str, str]:
+        note = self.api.getSession(session_id=visit_id)["consult_note"]
+        return note["status"], note["result"]
+
+    def write_document(self, visit_id: str, template_id: str) -> tuple[int, str]:
+        body = {
+            "generation_method": "TEMPLATE",
+            "template_id": template_id,
+            "voice_style": "DETAILED",
+            "brain": "RIGHT",
+            "content_type": "MARKDOWN",
+        }
+        made = self.api.generateDocument(session_id=visit_id, json=body)
+        return made["index"], made["content"]
+
+    def documents(self, visit_id: str) -> list[tuple[int, str]]:
+        found = self.api.listSessionDocuments(session_id=visit_id)["data"]
+        return [(each["index"], each["content"]) for each in found]
+
 
 class ProseVendor:
     """By the client that was written from the prose."""
@@ -217,3 +269,32 @@ class ProseVendor:
 
     def remove_letters(self, visit_id: str, *ids: str) -> None:
         self.api.delete_context_documents(visit_id, *ids)
+
+    def dictate(self, visit_id: str, text: str) -> None:
+        self.api.change_session(visit_id, clinician_notes=[text], generate_output_without_recording=True)
+
+    def write_note(self, visit_id: str, template_id: str) -> str:
+        asked = {"generation_method": "TEMPLATE", "template_id": template_id, "voice_style": "BRIEF", "brain": "LEFT"}
+        lines = self.api.consult_note(visit_id, **asked)
+        events = self.api.consult_note(visit_id, events=True, **asked)
+        assert lines == events
+        return events
+
+    def note(self, visit_id: str) -> tuple[str, str]:
+        note = self.api.written_note(visit_id)
+        return note["status"], note["result"]
+
+    def write_document(self, visit_id: str, template_id: str) -> tuple[int, str]:
+        made = self.api.write_document(
+            visit_id,
+            generation_method="TEMPLATE",
+            template_id=template_id,
+            voice_style="GOLDILOCKS",
+            brain="LEFT",
+            content_type="MARKDOWN",
+            document_tab_type="letter",
+        )
+        return made["index"], made["content"]
+
+    def documents(self, visit_id: str) -> list[tuple[int, str]]:
+        return [(each["index"], each["content"]) for each in self.api.documents(visit_id)]

@@ -1,6 +1,7 @@
 """A client that is generated from the YAML when the tests run: a method for each operation, every answer validated."""
 
 import functools
+import json
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 DESCRIPTION: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "scribe-api.v2.openapi.yaml").read_text())
+
+LINES = "application/x-ndjson"
 
 
 class NotAsDescribedError(AssertionError):
@@ -94,9 +97,12 @@ class YamlClient:
         media_type = answer.headers["content-type"].partition(";")[0]
         if media_type not in described["content"]:
             raise NotAsDescribedError(f"{name} answered in {media_type}")
-        value = answer.json()
+        # A stream has an object of the schema on each of its lines.
+        lines = [json.loads(line) for line in answer.text.splitlines()] if media_type == LINES else None
+        value = answer.json() if lines is None else lines
         schema = described["content"][media_type]["schema"]
-        errors = list(Draft202012Validator(schema, format_checker=FormatChecker()).iter_errors(value))
+        validator = Draft202012Validator(schema, format_checker=FormatChecker())
+        errors = [error for each in ([value] if lines is None else lines) for error in validator.iter_errors(each)]
         if errors:
             raise NotAsDescribedError(f"{name}: {errors[0].json_path}: {errors[0].message}")
         self.answers.append((name, value))

@@ -64,6 +64,9 @@ def described(app: FastAPI, *, server: str = "/") -> dict[str, Any]:
             operation.setdefault("parameters", []).append(dict(IDEMPOTENCY_KEY))
         for status in _of_every_such_operation(method, operation):
             operation["responses"].setdefault(str(status), _error(status))
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:  # in JSON, whatever form the route's own answer has
+                response["content"] = _error(int(status))["content"]
         operation["responses"] = dict(sorted(operation["responses"].items()))
     for schema in document.get("components", {}).get("schemas", {}).values():
         for described_property in schema.get("properties", {}).values():
