@@ -170,7 +170,9 @@ class SegmentFiles:
             return self._kinds[segment.id]
         with closing(self._open(segment)) as file:
             magic = file.read(_MAGIC)
-            told = next(((SegmentKind.HEADED, each) for each in _FORMATS if each.is_headed(magic)), None)
+            told: tuple[SegmentKind, _Format | None] | None = next(
+                ((SegmentKind.HEADED, each) for each in _FORMATS if each.is_headed(magic)), None
+            )
             if told is None and slices.has_own_header(magic):
                 told = (SegmentKind.FILE, None)
             if told is None and segment.index > 0:
