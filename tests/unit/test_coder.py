@@ -15,7 +15,6 @@ from osler.kernel.errors import NoClinicalContentError
 from osler.speech.dialogue import parse_dialogue
 from osler.speech.model import Transcript
 
-
 Code = Callable[..., dict[str, CodedEntity]]
 
 
