@@ -46,6 +46,8 @@ def ask(
 
 YES_NO = ["Yes", "No", "Unknown"]
 
+SMOKING = ["Never", "Former", "Current"]
+
 # Dialogue, question, options, answer.
 SINGLE: dict[str, tuple[str, str, list[Any], Any]] = {
     "an affirmed question": ("D: Do you have a cough?\nP: Yeah.", "Cough?", YES_NO, "Yes"),
@@ -55,13 +57,13 @@ SINGLE: dict[str, tuple[str, str, list[Any], Any]] = {
     "nothing said is not 'not asked'": ("D: Hello.\nP: Hi.", "Cough", ["Yes", "No", "Not asked"], None),
     "I don't know is unknown": ("D: Any blood in your urine?\nP: I don't know.", "Blood in urine", YES_NO, "Unknown"),
     "a relative's disease is not the patient's": ("P: My mother has diabetes.", "Diabetes?", YES_NO, None),
-    "a family question asks for a relative's": ("P: My mother has diabetes.", "Family history of diabetes", YES_NO, "Yes"),
+    "a family question asks for a relative's": ("P: My mother has diabetes.", "Diabetes in the family", YES_NO, "Yes"),
     "what is only feared is no answer": ("D: If you get a fever, call us.", "Fever", YES_NO, None),
     "what was then is not now": ("P: I had migraines as a child.", "Does the patient have migraines?", YES_NO, None),
     "a history question asks for then": ("P: I've never had a seizure.", "History of seizures", YES_NO, "No"),
     "a stopped medicine is not taken": ("P: I stopped taking metformin last year.", "On metformin?", YES_NO, "No"),
     "a plural, a synonym": ("P: I've been throwing up all night.", "Vomiting", YES_NO, "Yes"),
-    "both said is neither": ("P: I have a cough.\nD: So you have a cough?\nP: No, I have no cough.", "Cough", YES_NO, None),
+    "both said is neither": ("P: I have a cough.\nD: A cough?\nP: No, I have no cough.", "Cough", YES_NO, None),
     "or: one is enough": ("D: Any nausea?\nP: Yes.\nD: Vomiting?\nP: No.", "Nausea or vomiting", YES_NO, "Yes"),
     "or: none of them": ("D: Any nausea or vomiting?\nP: No.", "Nausea or vomiting", YES_NO, "No"),
     "a qualifier that was not said": ("P: I have chest pain.", "Chest pain at rest", YES_NO, None),
@@ -81,10 +83,10 @@ SINGLE: dict[str, tuple[str, str, list[Any], Any]] = {
     ),
     "a side": ("P: My left knee hurts.", "Which knee hurts?", ["Left", "Right", "Both"], "Left"),
     "no side": ("P: My knee hurts.", "Which knee hurts?", ["Left", "Right", "Both"], None),
-    "all right is no side": ("P: My knee hurts.\nD: All right, the knee.", "Which knee hurts?", ["Left", "Right"], None),
-    "former smokers": ("P: I used to smoke, but I quit.", "Smoking status", ["Never", "Former", "Current"], "Former"),
-    "never smokers": ("D: Do you smoke?\nP: No, I've never smoked.", "Smoking", ["Never", "Former", "Current"], "Never"),
-    "no smoker now says nothing of before": ("D: Do you smoke?\nP: No.", "Smoking", ["Never", "Former", "Current"], None),
+    "all right is no side": ("P: My knee hurts.\nD: All right, the knee.", "Which knee?", ["Left", "Right"], None),
+    "former smokers": ("P: I used to smoke, but I quit.", "Smoking status", SMOKING, "Former"),
+    "never smokers": ("D: Do you smoke?\nP: No, I've never smoked.", "Smoking", SMOKING, "Never"),
+    "no smoker now says nothing of before": ("D: Do you smoke?\nP: No.", "Smoking", SMOKING, None),
     "one of several named": ("P: I have asthma.", "Lung disease", ["Asthma", "COPD"], None),
     "the one that is named": ("P: I have asthma.", "Condition", ["Asthma", "COPD"], "Asthma"),
     "two named fit no single answer": ("P: I have asthma and diabetes.", "Condition", ["Asthma", "Diabetes"], None),

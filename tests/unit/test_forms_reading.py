@@ -12,7 +12,7 @@ def question(name: str = "q", **more: Any) -> dict[str, Any]:
     return {"questionId": name, "question": "Cough?", "answerType": "TextArea", **more}
 
 
-CHOICE = {"answerType": "SingleResponse", "answerOptions": [{"value": "Yes"}]}
+CHOICE: dict[str, Any] = {"answerType": "SingleResponse", "answerOptions": [{"value": "Yes"}]}
 
 
 def test_questions_are_found_wherever_they_stand_and_the_tree_comes_back() -> None:

@@ -24,7 +24,8 @@ _REPLIES: Final = 2
 """Passages at the beginning of a turn that answer the question before it."""
 
 _INVITES: Final = re.compile(
-    r"\b(?:(?:can|could|would) you (?:please )?(?:tell|rate|describe|show)|tell me|(?:rate|describe) (?:it|your|the))\b",
+    r"\b(?:(?:can|could|would) you (?:please )?(?:tell|rate|describe|show)|tell me"
+    r"|(?:rate|describe) (?:it|your|the))\b",
     re.IGNORECASE,
 )
 """A request inside of a statement: "you hurt your ankle, can you tell me more"."""

@@ -335,7 +335,8 @@ def _is_over(sighting: Sighting) -> bool:
 
 
 _THEN: Final = re.compile(
-    r"\b(as a (kid|child|teenager)|used to|in the past|when (i|he|she|you) (was|were)|years ago|no longer|outgr[eo]w\w*)\b",
+    r"\b(as a (kid|child|teenager)|used to|in the past|when (i|he|she|you) (was|were)|years ago|no longer"
+    r"|outgr[eo]w\w*)\b",
     re.IGNORECASE,
 )
 
