@@ -45,6 +45,7 @@ class IndexedTerminology:
         self.system = self.about.system
         self.version = self.about.version
         self.licence = self.about.licence
+        self._notes_reach_down = self.system.startswith("ICD")
         self._codes, self._descriptions, self._extra, self._names = (
             Texts(arrays[label], arrays[f"{label}_offsets"]) for label in ("code", "description", "extra", "name")
         )
@@ -171,7 +172,7 @@ class IndexedTerminology:
         extra = self._extra_of(at)
         notes: dict[str, tuple[str, ...]] = {kind: tuple(texts) for kind, texts in extra.get("notes", {}).items()}
         above = self._above(at)
-        for each in above:
+        for each in above if self._notes_reach_down else ():
             for kind, texts in self._extra_of(each).get("notes", {}).items():
                 if kind != "inclusion_terms":
                     notes[kind] = (*notes.get(kind, ()), *(text for text in texts if text not in notes.get(kind, ())))

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class ReleaseFile:
                         raise self.broken(number, "the line is too long")
                     text = raw.rstrip(b"\r\n")
                     yield number, _decoded(text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
             if isinstance(error, OSError) and self.member is None:
                 raise UnreadableFileError(f"The release file cannot be read: {error.strerror}.") from None
             raise self.broken(number + 1, "the archive is damaged here") from None

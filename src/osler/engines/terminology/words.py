@@ -72,14 +72,14 @@ def required_and_optional(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     either.
     """
     optional: list[str] = []
-    rest = _UNSPECIFIED.sub(" ", fold(text))
+    rest, unspecified = _UNSPECIFIED.subn(" ", fold(text))
     while (match := _BRACKETS.search(rest)) is not None:
         optional += tokens(match[1] or match[2] or "")
         rest = f"{rest[: match.start()]} {rest[match.end() :]}"
     required = tokens(rest)
     if not required:
         return tokens(text), ()
-    if rest != fold(text):
+    if unspecified:
         optional.append("unspecified")
     return required, tuple(o for o in dict.fromkeys(optional) if o not in required)
 
