@@ -91,6 +91,22 @@ NOTE: Kinds = {
     "feedback": TEXT,
     "dictation_cleanup_mode": TEXT,
 }
+CODE: Kinds = {"code": str, "code_name": str, "metadata": dict, "score": (int, float), "code_system": str}
+PLACE: Kinds = {"start": int, "end": int}
+CODES: Kinds = {
+    "id": ID,
+    "session_id": SESSION_ID,
+    "consult_note_id": TEXT,
+    "clinical_entities": [
+        {
+            "location_in_note": [PLACE],
+            "reference_in_transcript": [{"transcript_text": str, "location_in_transcript": PLACE}],
+            "reference_in_context": list,
+            "primary_code": CODE,
+            "similar_codes": [CODE],
+        }
+    ],
+}
 WRITTEN_DOCUMENT: Kinds = {
     "id": ID,
     "index": int,
@@ -263,6 +279,12 @@ class ProseClient:
         check(answer, {"documents": [WRITTEN_DOCUMENT]})
         documents: list[Any] = answer["documents"]
         return documents
+
+    def clinical_codes(self, session_id: str, coding_system: str) -> Any:
+        where = f"/sessions/{session_id}/clinical-codes"
+        answer = self._read(self.http.get(where, params={"coding_system": coding_system}))
+        check(answer, CODES)
+        return answer
 
     def _profile(self, answer: httpx.Response) -> Any:
         profile = self._read(answer)

@@ -1,5 +1,6 @@
 """Notes and documents by a client of each description: written by a real worker, streamed, read again."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def test_a_vendors_client_has_a_note_and_documents_written(
         assert [index for index, _ in made] == [0, 1] and all("metformin" in text for _, text in made)
         assert vendor.documents(visit) == made
         _check_errors(http, visit)
+        deadline = time.monotonic() + 60
+        while not (codes := vendor.codes(visit, "ICD-10-CM")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert set(codes) == {"E11.9"} and codes["E11.9"]
+        assert {note[start:end].lower() for start, end in codes["E11.9"]} == {"type 2 diabetes"}
+        assert vendor.codes(visit, "SNOMED-CT") == {}
 
 
 def _check_errors(http: httpx.Client, visit: str) -> None:

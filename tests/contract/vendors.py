@@ -67,6 +67,10 @@ class Vendor(Protocol):
         """Return indexes and texts of the visit's documents."""
         ...
 
+    def codes(self, visit_id: str, system: str) -> dict[str, list[tuple[int, int]]]:
+        """Return the places in the note of each code; empty while there are none."""
+        ...
+
 
 class YamlVendor:
     """By the client that is generated from the YAML."""
@@ -192,6 +196,15 @@ class YamlVendor:
         found = self.api.listSessionDocuments(session_id=visit_id)["data"]
         return [(each["index"], each["content"]) for each in found]
 
+    def codes(self, visit_id: str, system: str) -> dict[str, list[tuple[int, int]]]:
+        told = self.api.getSessionClinicalCodes(session_id=visit_id, coding_system=system)
+        return {
+            each["primary_code"]["code"]: [
+                (place["start"], place["end"]) for place in each["references"] if place["source"] == "CONSULT_NOTE"
+            ]
+            for each in told["entities"]
+        }
+
 
 class ProseVendor:
     """By the client that was written from the prose."""
@@ -298,3 +311,9 @@ class ProseVendor:
 
     def documents(self, visit_id: str) -> list[tuple[int, str]]:
         return [(each["index"], each["content"]) for each in self.api.documents(visit_id)]
+
+    def codes(self, visit_id: str, system: str) -> dict[str, list[tuple[int, int]]]:
+        return {
+            each["primary_code"]["code"]: [(place["start"], place["end"]) for place in each["location_in_note"]]
+            for each in self.api.clinical_codes(visit_id, system)["clinical_entities"]
+        }
