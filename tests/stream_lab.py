@@ -28,11 +28,11 @@ def noise(seconds: float, seed: int = 7) -> bytes:
     return rng.integers(-300, 300, round(seconds * SAMPLE_RATE), dtype=np.int16).astype("<i2").tobytes()
 
 
-def webm(wav: bytes) -> bytes:
-    """Return a recording as a browser's recorder writes it: Opus in WebM."""
+def opus(wav: bytes, container_format: str) -> bytes:
+    """Return a recording as a browser's recorder writes it: Opus in ``webm`` or ``ogg``."""
     samples = np.frombuffer(samples_of(wav), "<i2")
     out = io.BytesIO()
-    with av.open(out, "w", format="webm") as container:
+    with av.open(out, "w", format=container_format) as container:
         stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
         for start in range(0, len(samples), 320):
             frame = av.AudioFrame.from_ndarray(samples[np.newaxis, start : start + 320], format="s16", layout="mono")

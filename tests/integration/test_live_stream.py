@@ -20,7 +20,7 @@ from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 from osler.speech.service import SpeechService
 from tests.pipeline_lab import WORDS, ToneDetector, ToneEncoder, ToneTranscriber, tones
-from tests.stream_lab import PCM, SECOND, StreamClient, noise, samples_of, webm
+from tests.stream_lab import PCM, SECOND, StreamClient, noise, opus, samples_of
 
 pytestmark = pytest.mark.anyio
 
@@ -148,20 +148,21 @@ async def test_after_a_break_the_client_goes_on_from_the_durable_offset_without_
     assert await served.stored(session) == sound
 
 
+@pytest.mark.parametrize("container", ["webm", "ogg"])
 async def test_a_browsers_stream_is_kept_byte_for_byte_over_a_break_and_heard_as_one(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: Served, monkeypatch: pytest.MonkeyPatch, container: str
 ) -> None:
     monkeypatch.setattr("osler.audio.streaming.CONTAINER_BYTES", 25_000)
     session = await served.session()
-    sound = webm(tones(*(n % 8 for n in range(14))))
+    sound = opus(tones(*(n % 8 for n in range(14))), container)
     assert len(sound) > 60_000
     client = await served.connect(session)
-    recording = (await client.start(served.token, form="webm_opus"))["recording_id"]
+    recording = (await client.start(served.token, form=f"{container}_opus"))["recording_id"]
     await client.send(sound[:40_000], size=3_333)
     assert (await client.until("partial", segment=0))["status"] == "COMPLETE"
     client.break_off()
     client = await served.connect(session)
-    ready = await client.start(served.token, form="webm_opus", recording_id=recording)
+    ready = await client.start(served.token, form=f"{container}_opus", recording_id=recording)
     assert ready["offset"] >= 25_000
     await client.send(sound[ready["offset"] :], size=3_333)
     await client.say(type="finish")

@@ -60,15 +60,17 @@ class TooFastError(Exception):
 
 
 class StreamFormat(StrEnum):
-    """What a stream may be: samples of 16 bits, little-endian, mono, 16 kHz; or Opus in WebM, as browsers record it."""
+    """What a stream may be: samples of 16 bits, little-endian, mono, 16 kHz; or Opus in WebM or Ogg, as
+    browsers record it."""
 
     PCM = "pcm_s16le_16k"
     WEBM = "webm_opus"
+    OGG = "ogg_opus"
 
     @property
     def media_type(self) -> str:
         """The media type of a segment of it."""
-        return "audio/wav" if self is StreamFormat.PCM else "audio/webm"
+        return {"pcm_s16le_16k": "audio/wav", "webm_opus": "audio/webm", "ogg_opus": "audio/ogg"}[self.value]
 
     def segment(self, data: bytes) -> bytes:
         """Return a stretch of the stream as it is stored. The same bytes give the same segment."""
