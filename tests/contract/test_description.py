@@ -10,13 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.contract.live import BASE_PATH, Deployment
 from tests.contract.yaml_client import DESCRIPTION, resolved
 
-LATER = frozenset(
-    {
-        "uploadSessionAudio",
-        "getSessionTranscript",
-        "getLiveSessionTranscript",
-    }
-)
+LATER: frozenset[str] = frozenset()
 """Operations of the YAML that are not served yet. One that is served must be taken out of this list."""
 
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -125,7 +119,16 @@ def test_it_is_in_our_own_words(served: dict[str, Any]) -> None:
 
 def test_what_neither_description_has_is_marked(served: dict[str, Any]) -> None:
     theirs = {operation["operationId"] for _, _, operation in operations(DESCRIPTION)}
-    prose = {"linkAccount", "unlinkAccount", "getLinkedAccountAccess", "listConsultNoteTemplates"}
+    prose = {
+        "linkAccount",
+        "unlinkAccount",
+        "getLinkedAccountAccess",
+        "listConsultNoteTemplates",
+        "beginRecording",
+        "transcribeSegment",
+        "finishRecording",
+        "getLiveSessionTranscriptUnderOpenApi",
+    }
     for _, _, operation in operations(served):
         assert operation.get("x-osler") is True or operation["operationId"] in theirs | prose
         for parameter in operation.get("parameters", ()):
