@@ -19,6 +19,8 @@ ABOUT: Final = (
     "Times are RFC 3339 in UTC with microseconds; times that clients send may have any zone, and none means UTC. A "
     "request sees what its user owns, or the whole tenant where the organization chose that. What is of another tenant "
     "is answered as what does not exist.\n\n"
+    "Beside the routes below there is a WebSocket, an addition of this server: at "
+    "`/sessions/{session_id}/transcript/stream` sound goes in and words come out as they are heard.\n\n"
     "Any POST may carry `Idempotency-Key` (1 to 255 characters): a repeat with the same body within 24 hours gets the "
     "first answer again and changes nothing; another body under the same key is refused with 409. A method that a path "
     "does not know is answered with 405, and `Allow` names those that it knows. Keys and routes "
