@@ -81,11 +81,11 @@ def main() -> int:
     with served(execute=not given.worker, workers=int(given.worker), model=given.model) as where:
         figures = asyncio.run(measure(where, given.visit, given.segments))
     figures |= {"model": given.model, "worker": given.worker}
-    columns = [
-        Column[dict[str, float]]("segments", lambda row: f"{row['count']:.0f}"),
-        Column[dict[str, float]]("median s", lambda row: f"{row['median']:.2f}"),
-        Column[dict[str, float]]("p95 s", lambda row: f"{row['p95']:.2f}"),
-        Column[dict[str, float]]("longest s", lambda row: f"{row['longest']:.2f}"),
+    columns: list[Column[dict[str, float]]] = [
+        Column("segments", lambda row: f"{row['count']:.0f}"),
+        Column("median s", lambda row: f"{row['median']:.2f}"),
+        Column("p95 s", lambda row: f"{row['p95']:.2f}"),
+        Column("longest s", lambda row: f"{row['longest']:.2f}"),
     ]
     print(table("Words of a 10 s segment", "", columns, list(figures["seconds"].items())))
     print(f"load {figures['load']}")
