@@ -249,7 +249,7 @@ class ProseClient:
         answer = self.http.delete(f"/sessions/{session_id}/context-documents", params={"ids": list(ids)})
         assert answer.status_code == 204 and not answer.content, answer.text
 
-    def consult_note(self, session_id: str, *, events: bool = False, **asked: str) -> str:
+    def consult_note(self, session_id: str, *, events: bool = False, **asked: Any) -> str:
         """Have a note written, read it line by line (or event by event), and return it whole."""
         headers = {"Accept": "text/event-stream"} if events else {}
         said = ""

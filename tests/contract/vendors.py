@@ -1,6 +1,6 @@
 """What an EHR does with the scribe API, in words of its own, by the clients of the two descriptions."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -287,7 +287,8 @@ class ProseVendor:
         self.api.change_session(visit_id, clinician_notes=[text], generate_output_without_recording=True)
 
     def write_note(self, visit_id: str, template_id: str) -> str:
-        asked = {"generation_method": "TEMPLATE", "template_id": template_id, "voice_style": "BRIEF", "brain": "LEFT"}
+        style = {"voice_style": "BRIEF", "brain": "LEFT"}
+        asked: dict[str, Any] = {"generation_method": "TEMPLATE", "template_id": template_id, **style}
         lines = self.api.consult_note(visit_id, **asked)
         events = self.api.consult_note(visit_id, events=True, **asked)
         assert lines == events

@@ -128,6 +128,15 @@ async def test_a_template_of_the_clients_own_is_sealed_with_the_note_and_written
     assert "headings" not in json.dumps(dict(version.options)).lower()
 
 
+async def test_a_template_of_headings_alone_is_filled_by_what_the_headings_name(clinician: Clinician) -> None:
+    session_id = await a_visit(clinician)
+    own: dict[str, Any] = {"template_id": None, "third_party_template": "Medications:\n\nAllergies:"}
+    said = text_of(await ask(clinician, session_id, **own))
+    assert said.index("Medications") < said.index("lisinopril") < said.index("Allergies") < said.index("enicillin")
+    nothing: dict[str, Any] = {"template_id": None, "third_party_template": "As you like it."}
+    assert refused(await ask(clinician, session_id, **nothing), 422)["field"] == "third_party_template"
+
+
 async def test_an_addition_is_a_source_of_its_own(clinician: Clinician) -> None:
     session_id = await a_visit(clinician)
     said = text_of(await ask(clinician, session_id, addition="The patient also takes metformin 500 mg twice daily."))

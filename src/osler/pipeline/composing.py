@@ -16,6 +16,7 @@ from osler.notes.records import THIRD_PARTY
 from osler.notes.service import NoteService
 from osler.notes.template_language import read
 from osler.notes.template_library import TemplateService
+from osler.notes.template_tree import TemplateText, lines_of
 from osler.notes.writing import Brain, Source, VisitSources, VoiceProfile, WritingTask, WrittenPart
 
 BREATH: Final = 0.1
@@ -23,6 +24,8 @@ BREATH: Final = 0.1
 
 NOTES_LEARNED_FROM: Final = 20
 """Notes of a user that his voice is learned from: the newest ones."""
+
+LINE_ENDS: Final = ("\n", "\r")
 
 REQUESTED_BY: Final = "requested_by"
 VOICE_NOTES: Final = "voice_notes"
@@ -76,7 +79,7 @@ class Composing:
         """
         sources = await self._sources.gather(text.organization_id, text.encounter_id)
         if text.template == THIRD_PARTY:
-            tree, title = read(text.texts.template)[0], ""
+            tree, title = client_template(text.texts.template), ""
         else:
             template = await self._templates.get(text.organization_id, text.template, removed=True)
             tree, title = template.tree, template.name
@@ -130,6 +133,23 @@ class Composing:
         async with self._database.read() as transaction:
             own = await self._notes.of_author(transaction, text.organization_id, user_id, NOTES_LEARNED_FROM)
         return await asyncio.to_thread(_learned, own) if own else None
+
+
+def client_template(text: str) -> TemplateText:
+    """Return the tree of a template that a client sent, whatever is wrong with it.
+
+    One of headings alone, as other products' templates are, asks under each heading for what that names.
+    """
+    tree = read(text)[0]
+    if tree.placeholders:
+        return tree
+    asking = []
+    for section in tree.sections:
+        lines = [line.source for line in lines_of(section)]
+        if section.title and not any(line.parts for line in section.lines):
+            lines.insert(1, f"{'' if lines[0].endswith(LINE_ENDS) else chr(10)}[{section.title}]\n")
+        asking += lines
+    return read("".join(asking))[0]
 
 
 def voice_options(text: NoteVersion | Document, task: WritingTask) -> dict[str, str]:

@@ -17,6 +17,7 @@ from osler.api.scribe.writing import TemplateId, WritingRequest, nothing_to_writ
 from osler.encounters.fields import MAX_TEXT
 from osler.notes.model import RequestTexts
 from osler.notes.template_language import MOST_TEXT
+from osler.pipeline.composing import client_template
 
 
 class ConsultNoteRequest(WritingRequest):
@@ -29,7 +30,8 @@ class ConsultNoteRequest(WritingRequest):
         default=None, description="A template of the list of templates. Default: the first of that list."
     )
     third_party_template: Annotated[str, Field(max_length=MOST_TEXT)] | None = Field(
-        default=None, description="The template itself, in the template language; not with `template_id`."
+        default=None,
+        description="The template itself, in the template language, or headings alone; not with `template_id`.",
     )
     addition: Annotated[str, Field(max_length=MAX_TEXT)] | None = Field(
         default=None, description="Facts or instructions that the clinician adds; what rests on them says so."
@@ -44,6 +46,10 @@ class ConsultNoteRequest(WritingRequest):
             )
         if self.generation_method == "THIRD_PARTY_TEMPLATE" and not own:
             raise invalid("third_party_template", "third_party_template is needed for this generation_method")
+        if own and not client_template(own).placeholders:
+            raise invalid(
+                "third_party_template", "third_party_template asks for nothing; write headings or [placeholders] in it"
+            )
         return RequestTexts(template=self.third_party_template or "" if own else "", addition=self.addition or "")
 
 
