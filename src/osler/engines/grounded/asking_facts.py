@@ -8,7 +8,7 @@ from osler.engines.grounded.asking_doses import doses
 from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources, stem
 from osler.engines.grounded.asking_replies import Reply, listed, replied
 from osler.engines.grounded.asking_search import question_topic
-from osler.engines.grounded.asking_sightings import holds, intent
+from osler.engines.grounded.asking_sightings import advises_against, holds, intent
 from osler.engines.grounded.asking_summary import told
 from osler.engines.grounded.asking_topics import Topic, Unit
 from osler.engines.grounded.forms_options import expression, generic
@@ -40,10 +40,10 @@ def facts_of(asked: str, sources: Sources) -> Reply | None:
     if (value := _of_value(topic, sources)) is not None:
         return value
     if intent("family").search(asked) or specific:
-        return _follow_up(sources) if intent("follow_up").search(asked) and not _left(specific) else None
+        return None
     for name, answer in _ANSWERS:
         if intent(name).search(asked):
-            return answer(sources)
+            return answer(sources) or NONE
     return None
 
 
@@ -142,12 +142,12 @@ def _medicines(sources: Sources) -> Reply | None:
     told = doses(sources.transcript)
     rows = []
     for name, findings in found.items():
-        if all(f.negated for f in findings):
+        passages = _passages_of(sources.transcript, findings)
+        if not passages or all(f.negated for f in findings) or all(map(advises_against, passages)):
             continue
         last = [s for s in told.get(name, ()) if s.dose][-1:]
         dose = "".join(f" {s.dose}" + (f", {s.frequency}" if s.frequency else "") for s in last)
         action = next((f.attributes["action"] for f in reversed(findings) if "action" in f.attributes), "")
-        passages = _passages_of(sources.transcript, findings)
         passages = [passages[0], *([last[0].passage] if last else passages[-1:])]
         rows.append(
             (f"**{name.capitalize()}**{dose}" + (f" ({_ACTIONS.get(action, action)})" if action else ""), passages)
@@ -299,10 +299,6 @@ _KINDS: Final = frozenset(
         "instruction", "reason", "discussed", "decided", "agreed", "going", "seen", "brings", "bring", "investigation",
     )
 )  # fmt: skip
-
-
-def _left(topic: Topic) -> bool:
-    return bool(topic)
 
 
 def _by_patient(source: ReadSource, finding: Finding) -> bool:

@@ -36,7 +36,9 @@ def searched(asked: str, sources: Sources) -> Reply | None:
         return _of_family(asked, sources) if family else None
     for source in sources.all:
         scored = [(topic.covered(p), p) for p in source.passages if not p.asks and not _EMPTY.fullmatch(p.text)]
-        fitting = [(worth, p) for worth, p in scored if worth >= LEAST and _fits(asked, p, family)]
+        # What is so in general is in no visit, unless somebody said just that.
+        least = 1.0 if intent("knowledge").search(asked) else LEAST
+        fitting = [(worth, p) for worth, p in scored if worth >= least and _fits(asked, p, family)]
         if fitting:
             best = max(worth for worth, _ in fitting)
             chosen = [p for worth, p in fitting if worth >= best - 0.05]

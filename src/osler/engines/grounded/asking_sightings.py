@@ -92,13 +92,15 @@ def _by_finding(source: ReadSource, unit: Unit) -> Iterator[Sighting]:
         over = finding.attributes.get("action") == "stop"
         open_ = finding.attributes.get("certainty") in ("possible", "offered")
         declined = finding.attributes.get("action") == "declined"
+        medicine = finding.kind is FindingKind.MEDICATION
+        open_ = open_ or (medicine and not finding.negated and not over and advises_against(passage))
         yield Sighting(
             passage,
             finding.evidence,
             denied=None if open_ else finding.negated or declined,
             family=finding.experiencer is Experiencer.FAMILY or _goes_on_of_family(passage),
             past=over or finding.temporality is Temporality.HISTORICAL or _asks_before(passage),
-            hypothetical=finding.temporality is Temporality.HYPOTHETICAL and not declined,
+            hypothetical=(finding.temporality is Temporality.HYPOTHETICAL and not declined) or is_apart(passage),
             finding=finding,
         )
 
@@ -158,7 +160,8 @@ def _read_place(source: ReadSource, reading: Reading, passage: Passage, span: tu
             past,
             unsure=exchange.answer is Answer.UNSURE,
         )
-    hypothetical = HYPOTHETICAL in categories or _supposes().search(passage.text) is not None
+    supposed = HYPOTHETICAL in categories or _supposes().search(passage.text) is not None
+    hypothetical = supposed or is_apart(passage)
     denied_here = None if POSSIBLE in categories else NEGATED in categories
     if denied_here is False and _denial().search(passage.text):
         denied_here = None  # a denial stands there that ConText does not tie to the words: open
@@ -212,6 +215,18 @@ def intent(name: str) -> re.Pattern[str]:
 def command(name: str) -> re.Pattern[str]:
     """Return an expression of the data file: what a command wants done."""
     return _expressions("commands")[name]
+
+
+def is_apart(passage: Passage) -> bool:
+    """Say whether a statement is of people other than the patient and the family."""
+    return not passage.asks and _expressions("apart")["others"].search(passage.text) is not None
+
+
+def advises_against(passage: Passage) -> bool:
+    """Say whether the clinician speaks against what is named."""
+    return (
+        passage.by_clinician and not passage.asks and _expressions("apart")["against"].search(passage.text) is not None
+    )
 
 
 def holds(name: str) -> re.Pattern[str]:

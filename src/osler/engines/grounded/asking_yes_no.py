@@ -68,7 +68,7 @@ def _replied(asked: str, found: Sequence[Sighting], family: bool) -> Reply:
         return replied(f"The visit does not say so {whose}. What it says {other}:", _passages(others), said=False)
     if any(s.hypothetical for s in found):
         supposed = [s for s in found if s.hypothetical]
-        return replied("The visit does not say. It is named only as what might be:", _passages(supposed), said=False)
+        return replied("The visit does not say so of the patient. It is only named:", _passages(supposed), said=False)
     return replied("The visit does not say. It is only named:", _passages(found), said=False)
 
 
