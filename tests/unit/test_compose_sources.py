@@ -99,6 +99,16 @@ def test_a_letter_gives_past_history_medications_family_and_results_attributed_a
     ]
 
 
+def test_a_line_after_a_label_does_not_belong_to_the_list_before_it() -> None:
+    text = "Discharge summary\nMedications:\n- Ramipril 2.5 mg daily\nAllergies: latex\nKnown asthma since 2009."
+    written = of_kind(compose(Source(SourceKind.CONTEXT_DOCUMENT, "d", (text,))), SourceKind.CONTEXT_DOCUMENT)
+    assert written == [
+        "Per discharge summary: Known asthma since 2009.",
+        "Per discharge summary: Ramipril 2.5 mg daily.",
+        "Per discharge summary: Latex.",
+    ]
+
+
 def test_what_was_said_stands_although_a_document_says_otherwise() -> None:
     text = text_of(compose(REFERRAL))
     assert "\n- Medications: Lisinopril 10 mg daily. Per referral letter (differs" in text

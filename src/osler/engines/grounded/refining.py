@@ -36,7 +36,14 @@ def is_refusal(text: str) -> bool:
 
 
 def _is_dropped(line: Line) -> bool:
-    return not line.composed and any(_pattern(each).search(line.text) for each in table("refining")["dropped"])
+    if line.composed:
+        return False
+    scrap = len(line.text.split()) < SHORTEST and not re.search(r"\d", line.text) and not _names(line.text)
+    return scrap or any(_pattern(each).search(line.text) for each in table("refining")["dropped"])
+
+
+SHORTEST: Final = 4
+"""Words of the shortest sentence that says something without a clinical name or a number."""
 
 
 def _reworded(line: Line) -> Line:
@@ -105,7 +112,7 @@ def _with_topics(lines: Sequence[Line], problems: Sequence[Line]) -> list[Line]:
     found = list(problems)
     for line in lines:
         match = _pattern(table("refining")["topic"]).match(line.text) if line.part == "assessment_plan" else None
-        if match is None or not _names_problem(match["name"]):
+        if match is None or not _names(match["name"]) & _NAMING:
             continue
         topic = _topic(match["name"], line)
         if topic is not None and not any(_overlap(topic, problem) for problem in problems):
@@ -113,9 +120,9 @@ def _with_topics(lines: Sequence[Line], problems: Sequence[Line]) -> list[Line]:
     return found
 
 
-def _names_problem(name: str) -> bool:
-    named = lexicon().find(words_of(tokenize(name)))
-    return any(term.kind in _NAMING for match in named for term in match.terms)
+def _names(text: str) -> frozenset[FindingKind]:
+    """Return what is named in a text."""
+    return frozenset(term.kind for match in lexicon().find(words_of(tokenize(text))) for term in match.terms)
 
 
 def _topic(name: str, line: Line) -> Line | None:

@@ -71,6 +71,7 @@ def statements(paragraphs: Sequence[str]) -> Iterator[Statement]:
                 if part != "vitals" or label["label"].casefold() in _ALL_VITALS:
                     begin, text = begin + label.end(), text[label.end() :]
                 yield from _cut(number, begin, text, part)
+                under = None
             elif label and not text[label.end() :].strip(_AT_EDGES):
                 under = None
             else:
