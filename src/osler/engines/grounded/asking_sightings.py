@@ -93,6 +93,8 @@ def _by_finding(source: ReadSource, unit: Unit) -> Iterator[Sighting]:
         open_ = finding.attributes.get("certainty") in ("possible", "offered")
         declined = finding.attributes.get("action") == "declined"
         medicine = finding.kind is FindingKind.MEDICATION
+        presumed = passage.asks and passage.by_clinician and all(e.turn == passage.turn for e in finding.evidence)
+        open_ = open_ or (presumed and not medicine)  # "does the cough keep you up?" is a question
         open_ = open_ or (medicine and not finding.negated and not over and advises_against(passage))
         yield Sighting(
             passage,
