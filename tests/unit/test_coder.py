@@ -114,6 +114,12 @@ def test_every_reference_is_the_words_at_its_place_in_code_points(coded: Code) -
             assert note[reference.start : reference.end] == reference.quote
 
 
+def test_a_list_of_medicines_names_what_they_are_taken_for(coded: Code) -> None:
+    note = "## Medications\n\n- Metformin for type 2 diabetes\n- Ibuprofen as needed for pain\n- Asthma inhaler\n\n"
+    assert set(coded(note)) == {"E11.9"}
+    assert set(coded(note + "## What we found\n\nGout.\n")) == {"E11.9", "M10.9"}
+
+
 def test_a_hint_says_which_detail_is_missing(coded: Code) -> None:
     knee = coded("ASSESSMENT\n\nKnee pain.\n")["M25.569"]
     assert knee.hint is not None and "side" in knee.hint

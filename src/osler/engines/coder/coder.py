@@ -78,6 +78,8 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
         draft = _draft(text, words, sentence, mention, stands, terminology, wide)
         if draft is None or (stands.former and PASSING.match(draft.code)):
             continue
+        if stands.section is Section.MEDICATION and draft.code.startswith(_SIGNS):
+            continue
         if assessed and not draft.leading and draft.code.startswith(_SIGNS) and task.setting is Setting.OUTPATIENT:
             continue
         drafts.append(draft)
@@ -93,6 +95,8 @@ def _is_everyday(text: str, words: Sequence[Word], mention: Mention) -> bool:
 
 
 def _coded(stands: Standing, setting: Setting) -> bool:
+    if stands.section is Section.MEDICATION and not stands.treated:
+        return False
     if stands.denied or stands.family or stands.hypothetical or stands.section in (Section.FAMILY, Section.SKIPPED):
         return False
     return not stands.uncertain or setting is Setting.INPATIENT

@@ -27,19 +27,24 @@ class Section(Enum):
     LEADING = auto()
     PAST = auto()
     FAMILY = auto()
+    MEDICATION = auto()
     SKIPPED = auto()
     OTHER = auto()
 
 
+_UNREAD: Final = frozenset((Section.FAMILY, Section.MEDICATION, Section.SKIPPED))
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a condition stands with the patient."""
+    """How a condition stands with the patient. ``treated``: the words before it say that something is taken for it."""
 
     denied: bool = False
     family: bool = False
     hypothetical: bool = False
     uncertain: bool = False
     former: bool = False
+    treated: bool = False
     section: Section = Section.NONE
 
 
@@ -52,6 +57,7 @@ def sections(text: str, words: Sequence[Word], cut: Sequence[Sentence]) -> list[
         for section, key in (
             (Section.FAMILY, "family"),
             (Section.SKIPPED, "skipped"),
+            (Section.MEDICATION, "medication"),
             (Section.LEADING, "leading"),
             (Section.PAST, "past"),
             (Section.OTHER, "other"),
@@ -63,7 +69,11 @@ def sections(text: str, words: Sequence[Word], cut: Sequence[Sentence]) -> list[
         before = text.rfind("\n", 0, start) + 1
         opens_line = not text[before:start].strip(" #*_•-–—\t0123456789.")
         if opens_line and end - start <= 45:
-            current = names.get(_plain(text[start:end]), current)
+            heading = text[start:end]
+            marked = text[before:end].lstrip().startswith("#") or heading.isupper()
+            # A heading that is not known ends a part that is not read; a problem's name stays in the assessment.
+            otherwise = Section.OTHER if marked and current in _UNREAD else current
+            current = names.get(_plain(heading), otherwise)
         found.append(current)
     return found
 
@@ -82,6 +92,7 @@ def standing(words: Sequence[Word], sentence: Sentence, mention: Mention, sectio
         hypothetical=_before(norms, start, "hypothetical") or _after(norms, end, "hypothetical"),
         uncertain=_before(norms, start, "uncertain") or _after(norms, end, "uncertain"),
         former=former,
+        treated="for" in norms[max(0, start - _CLOSE) : start],
         section=section,
     )
 
