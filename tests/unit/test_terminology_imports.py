@@ -11,6 +11,7 @@ from osler.coding.terminology import Terminology
 from osler.engines.terminology.store import TerminologyStore
 from osler.kernel.errors import (
     BrokenReleaseError,
+    CorruptedError,
     InvalidFieldError,
     TerminologyMissingError,
     UnknownNameError,
@@ -236,6 +237,15 @@ def test_a_damaged_archive_is_refused(store: TerminologyStore, archive: Path) ->
     archive.write_bytes(torn)
     with pytest.raises(BrokenReleaseError, match="the archive is damaged here"):
         store.install("SNOMED-CT", archive)
+
+
+def test_a_damaged_index_says_what_to_do(store: TerminologyStore, archive: Path, tmp_path: Path) -> None:
+    store.install("SNOMED-CT", zipped(archive, rf2()))
+    index = next((tmp_path / "terminologies").rglob("*.npz"))
+    index.write_bytes(index.read_bytes()[:500])
+    with pytest.raises(CorruptedError, match="import the release again"):
+        store.get("SNOMED-CT")
+    assert store.get("ICD-10-CM").find("I10") is not None
 
 
 def test_an_archive_that_would_unpack_without_end_is_refused_unread(store: TerminologyStore, archive: Path) -> None:

@@ -5,11 +5,13 @@ import os
 import re
 import secrets
 import threading
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from osler.coding.terminology import LICENSED, SYSTEMS, Installed, Terminology, system_named
 from osler.engines.terminology import icd10
@@ -24,6 +26,7 @@ from osler.engines.terminology.rf2 import read_rf2
 from osler.engines.terminology.writing import FORMAT, write_index
 from osler.kernel.errors import (
     BrokenReleaseError,
+    CorruptedError,
     InvalidFieldError,
     OutputError,
     StorageFullError,
@@ -87,7 +90,7 @@ class TerminologyStore:
             self._make_icd10()
         name = system.lower()
         paths = [p for p in (_PACKAGED / f"{name}.npz", *sorted((self._folder / name).glob("*.npz"))) if p.is_file()]
-        headers = [(path, read_header(path)) for path in paths]
+        headers = [(path, _header(path, system)) for path in paths]
         found = [(path, about(header)) for path, header in headers if header.get("format") == FORMAT]
         today = date.today()
 
@@ -99,7 +102,7 @@ class TerminologyStore:
 
     def _make_icd10(self) -> None:
         """Make the index of ICD-10 from WHO's text, which Osler may not pass on, if its package is installed."""
-        if any(read_header(path).get("format") == FORMAT for path in (self._folder / "icd-10").glob("*.npz")):
+        if any(_header(path, "ICD-10").get("format") == FORMAT for path in (self._folder / "icd-10").glob("*.npz")):
             return
         try:
             source = Path(str(metadata.distribution(icd10.WHEEL).locate_file(icd10.WHEEL_FILE)))
@@ -129,6 +132,17 @@ class TerminologyStore:
         finally:
             part.unlink(missing_ok=True)
         return path
+
+
+def _header(path: Path, system: str) -> dict[str, Any]:
+    """Return the header of an index file. Raises CorruptedError if it is none."""
+    try:
+        return read_header(path)
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError):
+        raise CorruptedError(
+            f"An index of {system} is damaged: delete its files in the folder terminologies of the data folder, "
+            "and import the release again."
+        ) from None
 
 
 def missing(system: str) -> str:
