@@ -251,9 +251,26 @@ class ProseClient:
 
     def consult_note(self, session_id: str, *, events: bool = False, **asked: Any) -> str:
         """Have a note written, read it line by line (or event by event), and return it whole."""
+        return self._streamed(f"/sessions/{session_id}/consult-note", asked, events=events)
+
+    def ask(self, session_id: str, command: str, text: str, *, events: bool = False) -> str:
+        """Ask about a session, and return the whole answer."""
+        asked = {"ai_command_text": command, "content": text, "content_type": "MARKDOWN"}
+        return self._streamed(f"/sessions/{session_id}/ask-ai", asked, events=events)
+
+    def fill_in(self, session_id: str, form: Any) -> list[Any]:
+        """Send a form as it is, and return its answers."""
+        where = f"/sessions/{session_id}/client-customised-template/response"
+        answer = self._read(self.http.post(where, json=form))
+        assert len(answer["questions"]) == len(form["questions"])
+        for sent, told in zip(form["questions"], answer["questions"], strict=True):
+            assert sent.items() <= told.items() and "answer" in told
+        answers: list[Any] = answer["questionAnswers"]
+        return answers
+
+    def _streamed(self, path: str, asked: Any, *, events: bool) -> str:
         headers = {"Accept": "text/event-stream"} if events else {}
         said = ""
-        path = f"/sessions/{session_id}/consult-note"
         with self.http.stream("POST", path, json=asked, headers=headers) as answer:
             assert answer.status_code == 200, answer.read()
             expected = "text/event-stream" if events else "application/x-ndjson"

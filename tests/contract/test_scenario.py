@@ -55,3 +55,46 @@ def test_a_vendors_client_attaches_context(vendor: Vendor) -> None:
 def test_a_vendors_client_finds_templates(vendor: Vendor) -> None:
     names = vendor.templates()
     assert len(names) >= 12 and all(names.values())
+
+
+FORM = {
+    "name": "Intake",
+    "questions": [
+        {
+            "questionId": "cough",
+            "question": "Does the patient have a cough?",
+            "answerType": "SingleResponse",
+            "answerOptions": [{"value": "Yes"}, {"value": "No"}],
+        },
+        {
+            "questionId": "symptoms",
+            "question": "Symptoms",
+            "answerType": "MultipleResponse",
+            "answerOptions": [{"value": "Cough"}, {"value": "Chest pain"}, {"value": "Rash"}],
+        },
+        {"questionId": "job", "question": "Occupation", "answerType": "TextArea"},
+        {
+            "questionId": "surgery",
+            "question": "Date of the hernia surgery",
+            "answerType": "DateResponse",
+            "dateFormat": "DD/MM/YYYY",
+        },
+    ],
+}
+
+
+def test_a_vendors_client_has_a_form_answered_and_asks(vendor: Vendor) -> None:
+    visit = vendor.start_visit(None, "appointment-6")
+    vendor.dictate(visit, "She has a cough. She denies chest pain. Hernia surgery was on the third of March 2021.")
+    assert vendor.fill_in(visit, FORM) == {
+        "cough": "Yes",
+        "symptoms": ["Cough"],
+        "job": None,
+        "surgery": "03/03/2021",
+    }
+    assert "denies chest pain" in vendor.ask(visit, "Did she mention chest pain?", "")
+    assert vendor.ask(visit, "Does she smoke?", "").startswith("The visit does not say")
+    text = "She has hypertension. She likes the weather."
+    assert (
+        vendor.ask(visit, "In plain words, please", text) == f"{text.replace('hypertension', 'high blood pressure')}\n"
+    )

@@ -71,6 +71,12 @@ class Vendor(Protocol):
         """Return the places in the note of each code; empty while there are none."""
         ...
 
+    def fill_in(self, visit_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        """Return the answers to a form by the ids of its questions."""
+        ...
+
+    def ask(self, visit_id: str, command: str, text: str) -> str: ...
+
 
 class YamlVendor:
     """By the client that is generated from the YAML."""
@@ -205,6 +211,15 @@ class YamlVendor:
             for each in told["entities"]
         }
 
+    def fill_in(self, visit_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        body = {"template": form, "content_type": "MARKDOWN"}
+        told = self.api.generateCustomTemplateConsultNote(session_id=visit_id, json=body)["template"]
+        return {each["questionId"]: each["answer"] for each in told["questions"]}
+
+    def ask(self, visit_id: str, command: str, text: str) -> str:
+        body = {"ai_command_text": command, "content": text, "content_type": "MARKDOWN"}
+        return "".join(each["data"] for each in self.api.askHeidi(session_id=visit_id, json=body))
+
 
 class ProseVendor:
     """By the client that was written from the prose."""
@@ -318,3 +333,11 @@ class ProseVendor:
             each["primary_code"]["code"]: [(place["start"], place["end"]) for place in each["location_in_note"]]
             for each in self.api.clinical_codes(visit_id, system)["clinical_entities"]
         }
+
+    def fill_in(self, visit_id: str, form: dict[str, Any]) -> dict[str, Any]:
+        return {each["questionId"]: each["answer"] for each in self.api.fill_in(visit_id, form)}
+
+    def ask(self, visit_id: str, command: str, text: str) -> str:
+        lines, events = (self.api.ask(visit_id, command, text, events=events) for events in (False, True))
+        assert lines == events
+        return events
