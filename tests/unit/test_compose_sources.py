@@ -137,6 +137,9 @@ def test_what_a_document_repeats_is_written_once() -> None:
         ("Avoid ibuprofen.", "Avoid ibuprofen.", "- Avoid"),
         ("ECG today shows sinus rhythm", "ECG today shows sinus rhythm.", "- Results: "),
         ("Keep the wound dry", "Keep the wound dry.", ""),
+        ("Remove the sutures in 10 days", "Remove the sutures in 10 days.", ""),
+        ("Skip the evening dose of metformin", "Skip the evening dose of metformin.", ""),
+        ("use bullets; BP 120/80", "BP 120/80.", "- Vital signs: "),
     ],
 )
 def test_what_the_clinician_adds_is_written_and_marked(added: str, written: str, where: str) -> None:
@@ -157,6 +160,12 @@ def test_what_the_clinician_adds_is_written_and_marked(added: str, written: str,
         "Do not mention the divorce.",
         "Translate it into German",
         "Can you make the note shorter?",
+        "Did he mention chest pain?",
+        "pls keep it concise",
+        "Please describe the headaches in more detail.",
+        "add more detail about the knee",
+        "Remove the allergy section",
+        "no need to mention the knee",
     ],
 )
 def test_instructions_in_an_addition_are_never_text(steers: str) -> None:
@@ -169,6 +178,23 @@ def test_an_addition_steers_length_form_and_what_is_left_out() -> None:
     assert "divorce" not in text_of(steered).lower() and "He sings." in text_of(steered)
     assert text_of(compose(addition("keep it brief"))) == text_of(compose(style=VoiceStyle.BRIEF))
     assert "\n- The patient" not in text_of(compose(addition("Write it as prose.")))
+
+
+def test_a_whole_part_is_left_out_where_the_clinician_says_so() -> None:
+    assert "- Allergies: " in text_of(compose())
+    assert "- Allergies: " not in text_of(compose(addition("Leave out the allergies.")))
+    without = text_of(compose(addition("remove the part about the divorce"), style=VoiceStyle.SUPER_DETAILED))
+    assert "divorce" not in without.lower()
+
+
+def test_documents_that_are_nothing_but_a_list_are_read_as_one() -> None:
+    results = Source(SourceKind.CONTEXT_DOCUMENT, "r", ("Laboratory report", "Sodium 140 mmol/L\nPotassium 5.9 mmol/L"))
+    table = "Medication list\n| Drug | Dose |\n| Metformin | 500 mg |\nIf dizzy, stop ramipril 5 mg."
+    listed = Source(SourceKind.CONTEXT_DOCUMENT, "m", (table,))
+    assert of_kind(compose(results, listed), SourceKind.CONTEXT_DOCUMENT) == [
+        "Per medication list: Metformin, 500 mg.",
+        "Per laboratory report: Sodium 140 mmol/L; Potassium 5.9 mmol/L.",
+    ]
 
 
 def test_a_visit_without_a_transcript_gives_a_note_from_what_stands_beside_it() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from osler.engines.grounded.lexicon import lexicon, table, words_of
 from osler.engines.grounded.phrasing import Line
 from osler.engines.grounded.repetition import content
-from osler.engines.grounded.statements import Statement, any_of
+from osler.engines.grounded.statements import OTHERS, Statement, any_of, part_named
 from osler.notes.model import FindingKind, VoiceStyle
 from osler.notes.tokens import tokenize
 from osler.notes.writing import Brain
@@ -20,12 +20,16 @@ MOST_NEEDED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """What of the form of a text was asked for; None: nothing. ``without`` are the stems of what is to be left out."""
+    """What of the form of a text was asked for; None: nothing.
+
+    ``without`` are the stems of what is to be left out, ``without_parts`` parts of a note.
+    """
 
     shorter: bool = False
     longer: bool = False
     brain: Brain | None = None
     without: tuple[frozenset[str], ...] = ()
+    without_parts: frozenset[str] = frozenset()
 
     def style(self, asked: VoiceStyle) -> VoiceStyle:
         """Return the style in place of the one that was asked for."""
@@ -39,7 +43,9 @@ class Steering:
     def leaves_out(self, line: Line) -> bool:
         """Say whether a line is about what is to be left out."""
         words = content(line.text)
-        return any(len(words & about) >= min(MOST_NEEDED, len(about)) for about in self.without)
+        return line.part in self.without_parts or any(
+            len(words & about) >= min(MOST_NEEDED, len(about)) for about in self.without
+        )
 
 
 def steered(said: Sequence[Statement]) -> tuple[Steering, list[Statement]]:
@@ -48,11 +54,13 @@ def steered(said: Sequence[Statement]) -> tuple[Steering, list[Statement]]:
     facts: list[Statement] = []
     for statement in said:
         for clause in _clauses(statement):
-            if clause.text[-1:] == "?" and _tells_how(clause.text):
-                continue
-            without = _pattern("without").match(clause.text)
-            if without and not _tells_how(without["what"]):
-                steering = replace(steering, without=(*steering.without, *_abouts(without["what"])))
+            if clause.text[-1:] == "?":  # asked of whoever writes
+                clause = replace(clause, text=clause.text.rstrip("?"), end=clause.end - 1)
+                if not _tells_how(clause.text):
+                    continue
+            without = _left_out(clause.text)
+            if without and not _tells_how(without):
+                steering = _leaving_out(steering, without)
             elif _tells_how(clause.text):
                 steering = replace(
                     steering,
@@ -84,7 +92,7 @@ def _clauses(statement: Statement) -> Iterator[Statement]:
 
 def _tells_how(text: str) -> bool:
     """Say whether a clause tells how to write: it is a command, speaks of texts, and names nothing clinical."""
-    if is_command(text):
+    if is_command(text) or _pattern("writing").match(text):
         return True
     if not _pattern("verbs").match(text) or not _pattern("words").search(text):
         return False
@@ -98,11 +106,39 @@ def _brain(text: str) -> Brain | None:
     return Brain.RIGHT if _pattern("told").search(text) else None
 
 
-def _abouts(text: str) -> Iterator[frozenset[str]]:
-    for each in re.split(r"\s*(?:,|\bor\b|\band\b)\s*", text):
-        about = content(each) - {"not"}
-        if about:
-            yield about
+def _left_out(text: str) -> str:
+    """Return what a clause asks to leave out of the text; empty if it asks nothing of the kind."""
+    sure, perhaps = _pattern("without").match(text), _pattern("perhaps_without").match(text)
+    if sure:
+        return sure["what"]
+    if perhaps and (_pattern("texts").search(perhaps["what"]) or _part(perhaps["what"])):
+        return perhaps["what"]
+    return ""
+
+
+def _part(what: str) -> str | None:
+    """Return the part of a note that is named as a whole: "the family history"."""
+    named = re.sub(r"^(?:the|any|his|her|their|all)\s+|\s+(?:section|part|heading|list)$", "", what.strip(" .!"))
+    part = part_named(named)
+    return part if part != OTHERS else None
+
+
+_TEXTS_OF: Final = re.compile(
+    r"^(?:the |any |all )?(?:sentences?|parts?|mentions?|references?|details?|comments?) (?:of|to|about|on) ", re.I
+)
+"""What of "the part about the divorce" says nothing of the divorce."""
+
+
+def _leaving_out(steering: Steering, what: str) -> Steering:
+    """Return what steers, with parts of a note ("the family history") or things ("the divorce") to be left out."""
+    for each in re.split(r"\s*(?:,|\bor\b|\band\b)\s*", what.strip(" .!")):
+        part = _part(each)
+        about = content(_TEXTS_OF.sub("", each)) - {"not"}
+        if part is not None:
+            steering = replace(steering, without_parts=steering.without_parts | {part})
+        elif about:
+            steering = replace(steering, without=(*steering.without, about))
+    return steering
 
 
 def _without_lead(clause: Statement) -> Statement | None:

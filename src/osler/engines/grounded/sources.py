@@ -113,12 +113,14 @@ def _of_text(source: Source, said: Sequence[Statement], visit: Visit, extractor:
     own = source.kind in _OWN
     if not own:
         closings = any_of(table("sources")["reading"]["closings"])
+        columns = any_of(table("sources")["reading"]["columns"])
         said = list(takewhile(lambda each: not closings.match(each.text), said))
+        said = [each for each in said if not columns.fullmatch(each.text)]
     said = [each for each in said if each.part != OTHERS and not is_command(each.text)]
     findings = _findings_of(said, extractor)
-    name = _NAMES.get(source.kind) or _name_of(source.paragraphs)
+    name, usual = (_NAMES[source.kind], None) if source.kind in _NAMES else _name_of(source.paragraphs)
     for statement, about in zip(said, findings, strict=True):
-        part = _own_part(statement, about) if own else _part_of_others(statement, about)
+        part = _own_part(statement, about) if own else _part_of_others(statement, about, usual)
         if part is None:
             continue
         text = _written(statement.text)
@@ -148,8 +150,11 @@ def _findings_of(said: Sequence[Statement], extractor: FindingExtractor) -> list
     return found
 
 
-def _part_of_others(statement: Statement, about: Sequence[Finding]) -> str | None:
-    """Return where a note takes a statement that others wrote; None if it does not."""
+def _part_of_others(statement: Statement, about: Sequence[Finding], usual: str | None) -> str | None:
+    """Return where a note takes a statement that others wrote; None if it does not.
+
+    ``usual`` is where the lines of such a document belong that hold a number.
+    """
     kinds = {finding.kind for finding in about}
     if statement.part in RANKS:
         return statement.part
@@ -161,14 +166,15 @@ def _part_of_others(statement: Statement, about: Sequence[Finding]) -> str | Non
         return "family"
     if FindingKind.ALLERGY in kinds:
         return "allergies"
-    if any(f.kind is FindingKind.MEDICATION and f.attributes.get("dose") for f in about):
+    supposed = re.match(r"(?:if|should|unless|in case)\b", statement.text, re.IGNORECASE)
+    if not supposed and any(f.kind is FindingKind.MEDICATION and f.attributes.get("dose") for f in about):
         return "medications"
     if FindingKind.RESULT in kinds or _is_laboratory(about):
         return "results"
     past = any_of(table("sources")["reading"]["past"]).search(statement.text)
     if kinds & {FindingKind.PROBLEM, FindingKind.PROCEDURE} and past:
         return "history"
-    return None
+    return usual if usual is not None and re.search(r"\d", statement.text) and not supposed else None
 
 
 def _own_part(statement: Statement, about: Sequence[Finding]) -> str:
@@ -294,16 +300,17 @@ def _of_linked_transcript(source: Source, extractor: FindingExtractor) -> Iterat
         yield replace(line, text=text, evidence=evidence, rank=min(line.rank, RANKS[line.part]))
 
 
-def _name_of(paragraphs: Sequence[str]) -> str:
+def _name_of(paragraphs: Sequence[str]) -> tuple[str, str | None]:
+    """Return what a document is, and where its lines usually belong."""
     opening = "\n".join(paragraphs[:_OPENING])
     for entry in table("sources")["names"]:
         if any_of(entry["says"]).search(opening):
-            return str(entry["name"])
-    return _NAMELESS
+            return str(entry["name"]), entry.get("part")
+    return _NAMELESS, None
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.sub(r"\*\*|__|`", "", text).split())
+    return " ".join(re.sub(r"\s*\|\s*", ", ", re.sub(r"\*\*|__|`", "", text)).split())
 
 
 def _with_stop(text: str) -> str:
