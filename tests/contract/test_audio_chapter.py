@@ -231,7 +231,7 @@ def test_every_answer_is_what_the_served_description_says(
     speaker = asked["getSessionTranscript"].json()["turns"][0]["speaker"]
     asked["correctSessionTranscript"] = client.patch(f"{path}/transcript", json={"speakers": {speaker: "Nurse"}})
     segments = f"{path}/restful-segment-transcription/{asked['beginRecording'].json()['recording_id']}"
-    one = {"files": {"file": slices[0]}, "data": {"index": "0"}}
+    one: dict[str, Any] = {"files": {"file": slices[0]}, "data": {"index": "0"}}
     asked["transcribeSegment"] = client.post(f"{segments}:transcribe", **one)
     asked["finishRecording"] = client.post(f"{segments}:finish")
     document = httpx.get(f"{hearing.server.url}/openapi/v2/openapi.json", timeout=30).json()

@@ -64,6 +64,7 @@ async def test_a_text_that_is_being_made_is_waited_for_and_then_asked_to_be_aske
     begun = time.monotonic()
     answer = await transcript(clinician, session_id, wait=0.5)
     refused(answer, 503, "TranscriptNotReadyError")
+    refused(await correct(clinician, session_id, speakers={"Patient": "Clinician"}), 409, "ConflictError")
     assert answer.headers["retry-after"] == "5" and 0.5 <= time.monotonic() - begun < 5
     for wait in (-1, 121, "x"):
         refused(await clinician.get(f"/sessions/{session_id}/transcript", wait=wait), 422, field="wait")

@@ -51,13 +51,15 @@ class TranscriptEditing:
         outsiders can read is replaced for them too. A correction that changes nothing is no new version.
 
         ``version``: the one that the corrections are of. Raises NotFoundError (also: no transcript), ErasedError,
-        ConflictError (another version is in use by now), InvalidFieldError.
+        ConflictError (another version is in use by now, or the first one is still being made), InvalidFieldError.
         """
         await self._encounters.get(organization_id, encounter_id, user_id=user_id)
         async with self._database.write() as transaction:
             encounter = await self._encounters.content_allowed(transaction, organization_id, encounter_id)
             standing = await self._transcripts.in_use(transaction, organization_id, encounter_id)
             if standing is None:
+                if await self._transcripts.awaits_transcript(transaction, organization_id, encounter_id):
+                    raise ConflictError("The transcript is still being made; correct it when it is there.")
                 raise NotFoundError("There is no transcript to correct.", field="transcript")
             if version is not None and version != standing.version:
                 raise ConflictError("The transcript has changed since that version; read it again, then correct it.")

@@ -271,7 +271,11 @@ async def _finished(
         left = deadline - time.monotonic()
         if left <= 0 or await request.is_disconnected():
             raise ScribeError(NOT_READY)
-        await asyncio.sleep(min(pause, left))
+        try:
+            await asyncio.sleep(min(pause, left))
+        except asyncio.CancelledError:
+            # The server stops and does not wait for those who wait: they are told to ask the next one.
+            raise ScribeError(NOT_READY) from None
         pause = min(pause * 1.5, _LAST_LOOK)
 
 
