@@ -57,7 +57,7 @@ class Diary:
 
 async def state_of(database: SqlDatabase, job: Job) -> Job:
     async with database.read() as transaction:
-        return await jobs.get(transaction, job.id)
+        return await jobs.get(transaction, job.organization_id, job.id)
 
 
 async def until(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from osler.cli.output import JsonOption, OutputOption, check_writable, emit, table
+from osler.cli.output import JsonOption, OutputOption, check_writable, emit, table, warn
 from osler.encounters.model import Encounter, EncounterFilter, EncounterState, Erasure, ErasureReason, ErasureScope
 from osler.kernel.errors import NotFoundError
 
@@ -43,14 +43,14 @@ def list_encounters(
 
     wanted = EncounterFilter(states=frozenset({state}) if state else None)
 
-    async def read(core: "Core") -> tuple[Sequence[Encounter], int]:
+    async def read(core: "Core") -> tuple[Sequence[Encounter], int, Sequence[str]]:
         await core.access.organization(organization_id)
         page = await core.encounters.list(organization_id, wanted, limit=limit)
         if show_patient:
             await _record_read(core, organization_id, "encounter.listed", {}, {"count": str(len(page.items))})
-        return page.items, await core.encounters.count(organization_id, wanted)
+        return page.items, await core.encounters.count(organization_id, wanted), page.damaged
 
-    found, count = run(read)
+    found, count, damaged = run(read)
     head = ("ENCOUNTER", "STATE", "CREATED", "OWNER", "CONSENT", "PURPOSE", *(("PATIENT",) if show_patient else ()))
     rows = [
         (
@@ -65,10 +65,13 @@ def list_encounters(
         for each in found
     ]
     text = table(head, rows) if rows else "There are no such encounters."
-    if count > len(found):
-        text += f"\n{len(found)} of {count}; see more with --limit."
+    if count > len(found) + len(damaged):
+        text += f"\n{len(found) + len(damaged)} of {count}; see more with --limit."
     data = [_summary(each) | ({"patient_name": _patient(each)} if show_patient else {}) for each in found]
-    emit(text, {"encounters": data, "total_count": count}, as_json=as_json, output=output)
+    answer = {"encounters": data, "total_count": count, "damaged": list(damaged)}
+    emit(text, answer, as_json=as_json, output=output)
+    for each_id in damaged:
+        warn(f"Encounter {each_id} is damaged and cannot be opened; restore it from a backup (osler restore).")
 
 
 @app.command("show")

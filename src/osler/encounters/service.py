@@ -1,6 +1,6 @@
 """Encounters: made, read, listed and changed; who may see them; and whether audio may be stored."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -25,6 +25,9 @@ from osler.kernel.errors import ConsentRequiredError, ErasedError, InvalidFieldE
 from osler.kernel.ids import new_encounter_id
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Database, Transaction
+
+Finish = Callable[[Transaction, Encounter, Encounter], Awaitable[None]]
+"""Takes part in a change: takes the transaction, the encounter as it stood and as it stands now."""
 
 NO_ENCOUNTER: Final = "there is no such encounter"
 NO_PROFILE: Final = "there is no such patient profile"
@@ -114,10 +117,12 @@ class EncounterService:
         *,
         user_id: str | None = None,
         shown: bool = False,
+        finish: Finish | None = None,
     ) -> Encounter:
         """Change the fields that are named, and no others; of ``patient``, only the parts that are named.
 
         ``shown`` says that the caller is going to show the actor what then stands, and leaves a trace of that too.
+        ``finish`` is awaited last in the transaction.
 
         Fields: those of :data:`osler.encounters.fields.ENCOUNTER_FIELDS`. ``consent_given`` from True to False is a
         withdrawal of consent: audio and unsigned texts are erased after the organization's grace, unless True comes
@@ -143,6 +148,8 @@ class EncounterService:
                 events.append(_event(actor, changed, "encounter.read", now))
             if events:
                 await self._audit.append(transaction, events)
+            if finish is not None:
+                await finish(transaction, standing, changed)
         return changed
 
     async def list(

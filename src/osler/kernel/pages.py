@@ -17,7 +17,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """Items of one page; ``following`` is the position of its last item if more come after it, else None."""
+    """Items of one page; ``following`` is the position of its last item if more come after it, else None.
+
+    ``damaged`` are ids of what stands on this page too and cannot be opened: one damaged row does not hide the others.
+    """
 
     items: tuple[Item, ...]
     following: Position | None = None
+    damaged: tuple[str, ...] = ()

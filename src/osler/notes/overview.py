@@ -2,7 +2,7 @@
 
 from osler.access.model import Visibility
 from osler.access.ports import OrganizationRepository
-from osler.encounters.model import EncounterFilter
+from osler.encounters.model import Encounter, EncounterFilter
 from osler.encounters.service import NO_ENCOUNTER
 from osler.kernel.errors import NotFoundError
 from osler.kernel.pages import Page, Position
@@ -34,6 +34,10 @@ class OverviewService:
     async def within(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterOverview:
         """Return an encounter as it stands in the caller's transaction, whoever may see it. Raises NotFoundError."""
         return await self._overviews.get(transaction, organization_id, encounter_id)
+
+    async def of_locked(self, transaction: Transaction, encounter: Encounter) -> EncounterOverview:
+        """Return what hangs on an encounter that the caller's transaction has locked and added nothing to."""
+        return await self._overviews.of_locked(transaction, encounter)
 
     async def page(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from osler.encounters.model import EncounterFilter
+from osler.encounters.model import Encounter, EncounterFilter
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
@@ -174,6 +174,10 @@ class DocumentRepository(Protocol):
 
 class OverviewRepository(Protocol):
     """Encounters with what hangs on them, all of one moment."""
+
+    async def of_locked(self, transaction: Transaction, encounter: Encounter) -> EncounterOverview:
+        """Return the overview of an encounter that this transaction has locked and to which it has added nothing."""
+        ...
 
     async def get(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterOverview:
         """Raises NotFoundError."""

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from osler.audit.model import Actor
 from osler.coding.service import CodingService
+from osler.encounters.model import Encounter
 from osler.encounters.service import EncounterService
-from osler.kernel.transactions import Transaction, joining
+from osler.kernel.transactions import Transaction
 from osler.notes.model import EncounterOverview
 from osler.notes.overview import OverviewService
 from osler.notes.records import NoteRecordService
@@ -63,21 +64,20 @@ class EncounterEditing:
         Raises what :meth:`osler.encounters.service.EncounterService.change` raises.
         """
         seen: list[EncounterOverview] = []
-        before = None
-        if not SOURCES.isdisjoint(changes):
-            before = await self._encounters.get(organization_id, encounter_id, user_id=user_id)
 
-        async def rest(transaction: Transaction) -> None:
+        async def finish(transaction: Transaction, before: Encounter, now: Encounter) -> None:
             if note is not None:
                 await self._edit(transaction, actor, organization_id, encounter_id, note, user_id)
-            if before is not None:
-                now = (await self._overviews.within(transaction, organization_id, encounter_id)).encounter
-                if any(getattr(now, name) != getattr(before, name) for name in SOURCES):
-                    await self._notes.sources_changed(transaction, organization_id, encounter_id)
+            if any(getattr(now, name) != getattr(before, name) for name in SOURCES):
+                await self._notes.sources_changed(transaction, organization_id, encounter_id)
+            elif note is None:  # nothing was added to what was seen when the encounter was locked
+                seen.append(await self._overviews.of_locked(transaction, now))
+                return
             seen.append(await self._overviews.within(transaction, organization_id, encounter_id))
 
-        with joining(rest):
-            await self._encounters.change(actor, organization_id, encounter_id, changes, user_id=user_id, shown=True)
+        await self._encounters.change(
+            actor, organization_id, encounter_id, changes, user_id=user_id, shown=True, finish=finish
+        )
         return seen[-1]
 
     async def _edit(

@@ -44,11 +44,11 @@ class JobRepository(Protocol):
         """Return False if a job of that id stands already."""
         ...
 
-    async def get(self, transaction: Transaction, job_id: str) -> Job:
-        """Raises NotFoundError."""
+    async def get(self, transaction: Transaction, organization_id: str | None, job_id: str) -> Job:
+        """Raises NotFoundError. ``organization_id`` None is for the operator, who may hold any job's id."""
         ...
 
-    async def lock(self, transaction: Transaction, job_id: str) -> Job:
+    async def lock(self, transaction: Transaction, organization_id: str | None, job_id: str) -> Job:
         """As get, held against other writers. Raises NotFoundError."""
         ...
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -13,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from osler.kernel.errors import DatabaseUnavailableError, OslerError
 from osler.kernel.transactions import Transaction, joined
-from osler.storage.database_errors import BUSY, UNAVAILABLE, DatabaseLockedError, translate
+from osler.storage.commit_group import PAUSE, CommitGroup
+from osler.storage.database_errors import BUSY, UNAVAILABLE, UNDONE, DatabaseLockedError, of_sqlite, translate
 from osler.storage.database_url import LOCK_TIMEOUT, PostgresqlLocation, SqliteLocation, read_url
 from osler.storage.sqlite_driver import SqliteConnection
 
@@ -40,11 +42,15 @@ POSTGRESQL_PATIENCE: Final = 0.5
 class SqlTransaction:
     """An open transaction; repositories execute on ``connection`` and never commit."""
 
-    __slots__ = ("_calls", "connection", "writes")
+    __slots__ = ("_calls", "connection", "held", "shared", "writes")
 
-    def __init__(self, connection: AsyncConnection, *, writes: bool) -> None:
+    def __init__(self, connection: AsyncConnection, *, writes: bool, shared: dict[object, Any] | None = None) -> None:
         self.connection = connection
         self.writes = writes
+        self.held: dict[object, Any] = {}
+        """What was read of rows that are locked until the end, for repositories that are going to need it again."""
+        self.shared: dict[object, Any] = {} if shared is None else shared
+        """The same, and what was written to them, for transactions that join this one too."""
         self._calls: list[Callable[[], Awaitable[None]]] = []
 
     def after_commit(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -55,13 +61,11 @@ class SqlTransaction:
         """
         self._calls.append(call)
 
-    async def _commit(self) -> None:
-        try:
-            await self.connection.commit()
-        except BaseException:
-            await _roll_back(self.connection)
-            raise
-        await self.connection.close()
+    async def _commit(self, group: CommitGroup | None) -> None:
+        if group is None:
+            await _commit(self.connection)
+        else:
+            await _commit_in(group, self.connection)
         for call in self._calls:
             try:
                 await call()
@@ -69,19 +73,25 @@ class SqlTransaction:
                 logger.error("a call after a commit failed: %s", type(error).__name__)
 
 
-def connection_of(transaction: Transaction) -> AsyncConnection:
-    """Return the SQLAlchemy connection inside a transaction that a room handed to its repository."""
+def inside(transaction: Transaction) -> SqlTransaction:
+    """Return a transaction that a room handed to its repository as what it is in this storage."""
     if not isinstance(transaction, SqlTransaction):
         raise TypeError(f"not a transaction of this storage: {type(transaction).__name__}")
-    return transaction.connection
+    return transaction
+
+
+def connection_of(transaction: Transaction) -> AsyncConnection:
+    """Return the SQLAlchemy connection inside a transaction that a room handed to its repository."""
+    return inside(transaction).connection
 
 
 class SqlDatabase:
     """A database of SQLite or PostgreSQL; implements :class:`osler.kernel.transactions.Database`.
 
-    SQLite: writers take the write lock at ``BEGIN`` and queue for it, within the process in order of arrival; readers
-    see the state of their first statement and never wait for writers. PostgreSQL: writers run in READ COMMITTED and
-    lock what they change with ``FOR UPDATE``; readers in REPEATABLE READ, READ ONLY.
+    SQLite: writers take the write lock at ``BEGIN`` and queue for it, within the process in order of arrival; those who
+    queue share commits (see :mod:`osler.storage.commit_group`). Readers see the state of their first statement and
+    never wait for writers. PostgreSQL: writers run in READ COMMITTED and lock what they change with ``FOR UPDATE``;
+    readers in REPEATABLE READ, READ ONLY.
 
     Opens connections when they are needed, and belongs to the event loop that first used it.
     """
@@ -102,7 +112,9 @@ class SqlDatabase:
             self._writers = engine.execution_options(isolation_level="READ COMMITTED")
             self._readers = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._loose = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._group = CommitGroup() if self.is_sqlite else None
         self._writing: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def is_sqlite(self) -> bool:
@@ -142,14 +154,38 @@ class SqlDatabase:
 
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine, *, writes: bool) -> AsyncIterator[SqlTransaction]:
-        connection = await self._connect(engine)
-        transaction = SqlTransaction(connection, writes=writes)
+        group = self._group if writes else None
+        connection = await (self._connect(engine) if group is None else self._connect_in(group))
+        transaction = SqlTransaction(connection, writes=writes, shared=None if group is None else group.shared)
         try:
             yield transaction
         except BaseException:
-            await _to_its_end(_roll_back(connection))
+            await _to_its_end(_roll_back(connection) if group is None else _roll_back_in(group, connection))
             raise
-        await _to_its_end(transaction._commit() if writes else _roll_back(connection))
+        await _to_its_end(transaction._commit(group) if writes else _roll_back(connection))
+
+    async def _connect_in(self, group: CommitGroup) -> AsyncConnection:
+        """Return SQLite's one connection that writes, in a transaction that has begun or that it has joined."""
+        group.waiting += 1
+        try:
+            connection = await self._connect(self._writers)
+            group.is_active = True
+            return connection
+        finally:
+            group.waiting -= 1
+            if group.is_abandoned:  # others had left their commit to this one
+                self._closing.add(task := asyncio.create_task(self._close(group)))
+                task.add_done_callback(self._closing.discard)
+
+    async def _close(self, group: CommitGroup) -> None:
+        """Commit for those who wait for it. What goes wrong is told to them."""
+        try:
+            async with self._transaction(self._writers, writes=True):
+                pass
+        except BaseException as error:
+            group.fail(error)
+            if not isinstance(error, OslerError):
+                raise
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
         """Return a connection in a transaction that has begun."""
@@ -206,6 +242,8 @@ class SqlDatabase:
         connection = self._loose.connect()
         await _start(connection)
         try:
+            if self._group is not None:
+                await _to_its_end(_commit_open(self._group, connection))
             yield connection
         finally:
             await _to_its_end(_roll_back(connection))
@@ -230,11 +268,14 @@ def _sqlite_engine(location: SqliteLocation, *, connections: int, read_only: boo
     @event.listens_for(engine.sync_engine, "begin")
     def open_transaction(connection: Connection) -> None:
         statement = connection.get_execution_options()[BEGIN_OPTION]
+        driver: Any = connection.connection.driver_connection
         if statement == "BEGIN":
-            driver: Any = connection.connection.driver_connection
             driver.begin_with_first_statement()
+        elif statement and driver.is_open:
+            driver.join_open()
         elif statement:
             connection.exec_driver_sql(statement)
+            driver.opened()
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def handle(context: ExceptionContext) -> OslerError | None:
@@ -326,14 +367,96 @@ async def begin(connection: AsyncConnection) -> None:
                 raise
 
 
+async def _commit(connection: AsyncConnection) -> None:
+    """Commit and give the connection back."""
+    try:
+        await connection.commit()
+    except BaseException:
+        await _roll_back(connection)
+        raise
+    await connection.close()
+
+
 async def _roll_back(connection: AsyncConnection) -> None:
     """Undo and give the connection back; one that cannot be rolled back is thrown away."""
+    await _undo(connection)
+    await connection.close()
+
+
+async def _undo(connection: AsyncConnection) -> None:
     try:
         await connection.rollback()
     except (OslerError, exc.SQLAlchemyError, OSError):
         with suppress(OslerError, exc.SQLAlchemyError, OSError):
             await connection.invalidate()
+
+
+async def _commit_in(group: CommitGroup, connection: AsyncConnection) -> None:
+    """End a transaction of SQLite, by a commit or by that of one who waits; return when it is durable."""
+    driver = _driver_of(connection)
+    if not group.is_pending:
+        group.begin()
+    if group.goes_on():
+        driver.leave_open()
+        try:
+            await connection.commit()
+        except BaseException:
+            await _roll_back_in(group, connection)
+            raise
+        durable = group.join()
+        group.is_active = False
+        await connection.close()
+        await durable
+        return
+    try:
+        await connection.commit()
+    except BaseException as error:
+        await _undo(connection)
+        group.fail(error)
+        group.is_active = False
+        await connection.close()
+        raise
+    was_shared = group.is_pending
+    group.succeed()
+    if was_shared and group.waiting:
+        await asyncio.sleep(PAUSE)
+    group.is_active = False
     await connection.close()
+
+
+async def _roll_back_in(group: CommitGroup, connection: AsyncConnection) -> None:
+    """Undo one transaction of SQLite; if nobody else comes to do it, commit what others left."""
+    await _undo(connection)
+    group.shared.clear()
+    if group.is_pending:
+        if connection.closed or connection.invalidated or not _driver_of(connection).is_open:
+            group.fail(DatabaseUnavailableError(UNDONE))
+        elif not group.waiting:
+            await _commit_open(group, connection)
+    group.is_active = False
+    await connection.close()
+
+
+async def _commit_open(group: CommitGroup, connection: AsyncConnection) -> None:
+    """Commit what others left on this connection, which is in no transaction of its own."""
+    driver = _driver_of(connection)
+    if not driver.is_open:
+        return
+    try:
+        await driver.commit()
+    except sqlite3.Error as error:
+        with suppress(sqlite3.Error):
+            await driver.rollback()
+        group.fail(of_sqlite(error))
+    else:
+        group.succeed()
+
+
+def _driver_of(connection: AsyncConnection) -> SqliteConnection:
+    assert connection.sync_connection is not None
+    driver = connection.sync_connection.connection.driver_connection
+    assert isinstance(driver, SqliteConnection)
+    return driver
 
 
 async def _to_its_end(work: Coroutine[Any, Any, Result]) -> Result:

@@ -11,6 +11,7 @@ from osler.kernel.errors import CorruptedError, DatabaseUnavailableError, OslerE
 
 FULL: Final = "no space is left for the database: free some on its disk; nothing that was acknowledged is lost"
 UNAVAILABLE: Final = "the database cannot be reached: check that it runs and that the database URL is right"
+UNDONE: Final = "the database undid what was to be committed: try again"
 BUSY: Final = "the database was locked for too long by other work: try again"
 MISSING: Final = (
     "the database file is missing or cannot be written: check its disk and its permissions, "
@@ -64,6 +65,11 @@ def translate(context: ExceptionContext, file: Path | None) -> OslerError | None
         return DatabaseUnavailableError(UNAVAILABLE)
     _hide_values(error, context)
     return None
+
+
+def of_sqlite(error: sqlite3.Error, file: Path | None = None) -> OslerError:
+    """Return what the kernel calls an error of SQLite that came where SQLAlchemy does not see it."""
+    return _of_sqlite(error, file) or DatabaseUnavailableError(UNDONE)
 
 
 def _of_sqlite(error: sqlite3.Error, file: Path | None) -> OslerError | None:

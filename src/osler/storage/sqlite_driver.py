@@ -8,14 +8,25 @@ SQLAlchemy's dialect for aiosqlite takes these in place of aiosqlite's own, by i
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from osler.storage.database_url import SQLITE_SETTINGS, SqliteLocation
+
+SWITCH: Final = 0.0005
+"""Seconds after which a busy thread lets another one of Python run. By default it is 5 ms, which every statement waits
+for twice while the event loop is busy: longer than the statement takes."""
+
+SAVEPOINT: Final = "SAVEPOINT member"
+RELEASE: Final = "RELEASE member"
+UNDO: Final = "ROLLBACK TO member"
+
+LOST: Final = "the transaction was rolled back by SQLite"
 
 Work = tuple[asyncio.Future[Any] | None, Callable[[], Any]]
 
@@ -39,10 +50,18 @@ class SqliteConnection:
         self._settings = (*SQLITE_SETTINGS, last_setting)
         self._work: SimpleQueue[Work | None] = SimpleQueue()
         self._connection: sqlite3.Connection | None = None  # SQLAlchemy asks whether it is None
-        self._begins = False
+        self._first: tuple[str, ...] = ()  # to be executed with the next statement
+        # Of a connection that writes; see commit_group.py.
+        self._is_open = False
+        self._in_member = False
+        self._is_joined = False
+        self._has_savepoint = False
+        self._stays_open = False
+        self._is_lost = False
 
     async def open(self) -> "SqliteConnection":
         """Open the file, which must exist. Raises sqlite3.Error."""
+        sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
         # A daemon: whoever forgets to close a connection must still be able to end the process.
         Thread(target=self._serve, name="sqlite", daemon=True).start()
         try:
@@ -95,20 +114,50 @@ class SqliteConnection:
 
     def begin_with_first_statement(self) -> None:
         """Have the next statement open a transaction; until then nothing is read, so nothing is missed."""
-        self._begins = True
+        self._first = ("BEGIN",)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction that others can join is open."""
+        return self._is_open
+
+    def opened(self) -> None:
+        """Note that a transaction was begun that others can join, by its first member."""
+        self._is_open = self._in_member = True
+        self._is_joined = self._has_savepoint = False
+
+    def join_open(self) -> None:
+        """Begin another member of the open transaction, who can be rolled back by himself."""
+        self._in_member = self._is_joined = True
+        # With his first statement: that spares a crossing.
+        self._first = (RELEASE, SAVEPOINT) if self._has_savepoint else (SAVEPOINT,)
+
+    def leave_open(self) -> None:
+        """Have the next ``commit`` end the member and leave the transaction open to the next one."""
+        self._stays_open = True
 
     async def execute(self, statement: str, parameters: Any, *, many: bool) -> Answer:
         """Execute a statement, once or once per item of ``parameters``. Raises sqlite3.Error."""
 
+        # Taken here and not in the thread: who is cancelled now rolls back what is executed after that.
+        first, self._first = self._first, ()
+        if first:
+            self._has_savepoint = first[-1] == SAVEPOINT
+
         def run() -> Answer:
-            if self._begins:
-                self._begins = False
-                self._live.execute("BEGIN").close()
+            if self._is_lost:
+                raise sqlite3.OperationalError(LOST)
+            for before in first:
+                self._live.execute(before).close()
             cursor = self._live.cursor()
             try:
                 (cursor.executemany if many else cursor.execute)(statement, parameters)
                 rows = cursor.fetchall() if cursor.description else ()
                 return Answer(rows, cursor.description, cursor.rowcount, cursor.lastrowid)
+            except sqlite3.Error:
+                # After some errors (a full disk) SQLite rolls back by itself; what came then would be outside of it.
+                self._is_lost = self._is_open and not self._live.in_transaction
+                raise
             finally:
                 cursor.close()
 
@@ -116,18 +165,36 @@ class SqliteConnection:
         return answer
 
     async def rollback(self) -> None:
-        """Roll back; nothing to do if no statement came."""
-        if self._begins:
-            self._begins = False
-        else:
-            await self._call(lambda: self._live.rollback())
+        """Roll back, a member of a transaction that others joined by himself; nothing to do if no statement came."""
+        first, self._first = self._first, ()
+        if self._is_lost:
+            self._is_lost = self._is_open = self._in_member = self._has_savepoint = False
+        elif not self._is_open:
+            if not first:
+                await self._call(lambda: self._live.rollback())
+        elif self._in_member:
+            self._in_member = False
+            if not self._is_joined:
+                self._is_open = self._has_savepoint = False
+                await self._call(lambda: self._live.rollback())
+            elif not first:
+                await self._call(lambda: self._live.execute(UNDO).close())
 
     async def commit(self) -> None:
-        """Commit; nothing to do if no statement came. Raises sqlite3.Error."""
-        if self._begins:
-            self._begins = False
-        else:
-            await self._call(lambda: self._live.commit())
+        """Commit; nothing to do if no statement came. Raises sqlite3.Error, and then ``rollback`` undoes all."""
+        stays_open, self._stays_open = self._stays_open, False
+        if self._is_lost:
+            raise sqlite3.OperationalError(LOST)
+        first, self._first = self._first, ()
+        if not self._is_open:
+            if not first:
+                await self._call(lambda: self._live.commit())
+            return
+        if not stays_open:
+            self._in_member, self._is_joined = True, False  # if this fails, nothing is left for anybody
+            await self._call(lambda: self._live.execute("COMMIT").close())
+            self._is_open = self._has_savepoint = False
+        self._in_member = False
 
     async def close(self) -> None:
         """Close when all work is done; what was not committed is rolled back."""

@@ -83,7 +83,7 @@ class JobStates:
 
         async def write() -> Job | None:
             async with self._database.write() as transaction:
-                job = await self._current(transaction, job_id, number)
+                job = await self._current(transaction, None, job_id, number)
                 if job is not None and job.state is not JobState.RUNNING:
                     await self._jobs.set_state(transaction, job.id, JobState.RUNNING, at=self._clock.now())
             return None if job is None else replace(job, state=JobState.RUNNING)
@@ -96,7 +96,7 @@ class JobStates:
 
             async def still_current() -> bool:
                 async with self._database.write() as transaction:
-                    return await self._current(transaction, job.id, job.attempt) is not None
+                    return await self._current(transaction, job.organization_id, job.id, job.attempt) is not None
 
             if not await self._until_written(still_current):
                 return
@@ -105,7 +105,7 @@ class JobStates:
 
         async def write() -> None:
             async with self._database.write() as transaction:
-                if await self._current(transaction, job.id, job.attempt) is not None:
+                if await self._current(transaction, job.organization_id, job.id, job.attempt) is not None:
                     state = JobState.DONE if code is None else JobState.FAILED
                     await self._jobs.set_state(transaction, job.id, state, at=self._clock.now(), error=code)
 
@@ -113,16 +113,18 @@ class JobStates:
 
     async def again(self, transaction: Transaction, job_id: str) -> Job:
         """Make a failed job a queued one with the next attempt number. Raises NotFoundError, ConflictError."""
-        job = await self._jobs.lock(transaction, job_id)
+        job = await self._jobs.lock(transaction, None, job_id)
         if job.state is not JobState.FAILED:
             raise ConflictError(f"the job is {job.state.value}; only one that failed can be retried")
         job = replace(job, state=JobState.QUEUED, attempt=job.attempt + 1, error=None, updated_at=self._clock.now())
         await self._jobs.save(transaction, job)
         return job
 
-    async def _current(self, transaction: Transaction, job_id: str, number: int) -> Job | None:
+    async def _current(
+        self, transaction: Transaction, organization_id: str | None, job_id: str, number: int
+    ) -> Job | None:
         try:
-            job = await self._jobs.lock(transaction, job_id)
+            job = await self._jobs.lock(transaction, organization_id, job_id)
         except NotFoundError:
             return None
         return None if job.attempt != number or job.state in FINAL else job

@@ -369,7 +369,7 @@ class DbosEngine:
     async def _enqueue_again(self, library: DbosLibrary, seen: Job) -> None:
         async with self._database.write() as transaction:
             try:
-                job = await self._jobs.lock(transaction, seen.id)
+                job = await self._jobs.lock(transaction, seen.organization_id, seen.id)
             except NotFoundError:
                 return
             if job.state not in FINAL:

@@ -159,3 +159,8 @@ class SessionPage(Answered):
     data: list[Session]
     has_next: bool
     has_previous: bool
+    damaged_sessions: list[str] = Field(
+        default_factory=list,
+        description="Sessions of this page that are damaged and cannot be shown; left out where there are none.",
+        json_schema_extra=OURS,
+    )

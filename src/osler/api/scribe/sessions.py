@@ -69,6 +69,7 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         await trace_reading(services, who, "encounter.read", "encounter", ids, by="list")
         told = [presenters.session(overview) for overview in found.items]
         more = found.following is not None
+        damaged = {"damaged_sessions": list(found.damaged)} if found.damaged else {}
         return JSONResponse(
             {
                 "sessions": told,
@@ -79,6 +80,7 @@ def session_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
                 "data": [presenters.yaml_session(each) for each in told],
                 "has_next": more,
                 "has_previous": after is not None or offset > 0,
+                **damaged,
             }
         )
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from osler.audit.model import Actor, ActorKind, AuditEntry, AuditEvent, ChainHead, Outcome
 from osler.kernel.transactions import Transaction
-from osler.storage.database import connection_of
+from osler.storage.database import connection_of, inside
 from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.tables.audit import audit_entries, audit_heads
 
@@ -22,6 +22,11 @@ LAST: Final = 2**63 - 1
 _HEAD: Final = select(audit_heads).where(audit_heads.c.organization_id == bindparam("organization"))
 _LOCKED_HEAD: Final = _HEAD.with_for_update()
 _INSERT: Final = insert(audit_entries)
+_UPDATE_HEAD: Final = (
+    update(audit_heads)
+    .where(audit_heads.c.organization_id == bindparam("organization"))
+    .values(sequence=bindparam("new_sequence"), mac=bindparam("new_mac"), at=bindparam("new_at"))
+)
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +35,9 @@ class SqlAuditRepository:
 
     async def lock_head(self, transaction: Transaction, organization_id: str) -> ChainHead | None:
         """Return the last link, held against other writers until the transaction ends; None for an empty chain."""
+        held: ChainHead | None = inside(transaction).shared.get((audit_heads, organization_id))
+        if held is not None:
+            return held
         connection = connection_of(transaction)
         row = (await connection.execute(_LOCKED_HEAD, {"organization": organization_id})).one_or_none()
         if row is None:
@@ -44,10 +52,15 @@ class SqlAuditRepository:
         connection = connection_of(transaction)
         await connection.execute(_INSERT, [_columns(entry) for entry in entries])
         await connection.execute(
-            update(audit_heads)
-            .where(audit_heads.c.organization_id == head.organization_id)
-            .values(sequence=head.sequence, mac=head.mac, at=head.at)
+            _UPDATE_HEAD,
+            {
+                "organization": head.organization_id,
+                "new_sequence": head.sequence,
+                "new_mac": head.mac,
+                "new_at": head.at,
+            },
         )
+        inside(transaction).shared[audit_heads, head.organization_id] = head
 
     async def head(self, transaction: Transaction, organization_id: str) -> ChainHead | None:
         """Return the last link, None for an empty chain or where another hand left none that can be read."""

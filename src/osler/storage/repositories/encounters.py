@@ -1,11 +1,12 @@
 """Encounters as rows: what lists are ordered and filtered by stands open, the rest is sealed."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, insert, literal, select, tuple_, update
 
 from osler.encounters.model import (
     Consent,
@@ -15,14 +16,19 @@ from osler.encounters.model import (
     EncounterState,
     Purpose,
 )
-from osler.kernel.errors import ConflictError, ErasedError, NotFoundError
+from osler.kernel.errors import ConflictError, CorruptedError, ErasedError, MasterKeyError, NotFoundError
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
-from osler.storage.database import connection_of
+from osler.storage.database import connection_of, inside
 from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
-from osler.storage.tables.audio import segments
+from osler.storage.sealing.keys import DataKey
+from osler.storage.tables.audio import recordings, segments
 from osler.storage.tables.encounters import encounters
 from osler.storage.tables.metadata import Time
+from osler.storage.tables.notes import documents, notes
+
+logger = logging.getLogger(__name__)
+Read = TypeVar("Read")
 
 EHR_PATIENT: Final = "ehr_patient_id"
 """Name of the blind index of the EHR's patient id, the same for encounters and profiles."""
@@ -54,19 +60,26 @@ class SqlEncounterRepository:
 
     async def get(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
         """Raises NotFoundError."""
-        query = with_key(encounters).where(_this(organization_id, encounter_id))
-        row = (await connection_of(transaction).execute(query)).one_or_none()
-        if row is None:
-            raise NotFoundError("there is no such encounter")
-        return self.encounter_of(row)
+        return self.encounter_of(await self._row(transaction, organization_id, encounter_id))
 
     async def lock(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Encounter:
         """As get, held against other writers until the transaction ends. Raises NotFoundError."""
         # Locked by itself and then read anew: the key may be another since the transaction that held the lock before.
         # Rows of other rooms may be added below it meanwhile, which needs no more than the row's id.
-        query = select(encounters.c.id).where(_this(organization_id, encounter_id)).with_for_update(key_share=True)
-        await connection_of(transaction).execute(query)
-        return await self.get(transaction, organization_id, encounter_id)
+        # On SQLite a transaction that writes is alone anyway.
+        connection = connection_of(transaction)
+        if connection.dialect.name == "postgresql":
+            await connection.execute(_LOCK, {"organization": organization_id, "encounter": encounter_id})
+        row = await self._row(transaction, organization_id, encounter_id)
+        inside(transaction).held[HANGING, encounter_id] = row
+        return self.encounter_of(row, self._sealed.hold(transaction, row, encounters))
+
+    async def _row(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Row[Any]:
+        wanted = {"organization": organization_id, "encounter": encounter_id}
+        row: Row[Any] | None = (await connection_of(transaction).execute(ONE, wanted)).one_or_none()
+        if row is None:
+            raise NotFoundError("there is no such encounter")
+        return row
 
     async def save(self, transaction: Transaction, encounter: Encounter) -> Encounter:
         """Write every field of a locked encounter; returns it with its new revision.
@@ -78,10 +91,14 @@ class SqlEncounterRepository:
         )
         if sealed is None:
             raise ErasedError("this encounter was erased for good; nothing can be added to it or changed")
+        changed = {f"new_{name}": value for name, value in self._changeable(encounter).items()}
+        wanted = {
+            "organization": encounter.organization_id,
+            "encounter": encounter.id,
+            "former_revision": encounter.revision,
+        }
         done = await connection_of(transaction).execute(
-            update(encounters)
-            .where(_this(encounter.organization_id, encounter.id), encounters.c.revision == encounter.revision)
-            .values(revision=encounter.revision + 1, sealed=sealed, **self._changeable(encounter))
+            _SAVE, {**wanted, **changed, "new_revision": encounter.revision + 1, "new_sealed": sealed}
         )
         if done.rowcount != 1:
             raise ConflictError("the encounter was changed by another at the same moment: read it again")
@@ -102,8 +119,9 @@ class SqlEncounterRepository:
         query = self._where(with_key(encounters), organization_id, wanted)
         query = one_page(query, encounters.c.created_at, encounters.c.id, limit, after, offset, newest_first)
         rows = (await connection_of(transaction).execute(query)).all()
-        items = tuple(self.encounter_of(row) for row in rows[:limit])
-        return Page(items, Position(items[-1].created_at, items[-1].id) if len(rows) > limit and items else None)
+        last = rows[limit - 1] if len(rows) > limit else None
+        items, damaged = readable(rows[:limit], self.encounter_of)
+        return Page(items, None if last is None else Position(last.created_at, last.id), damaged)
 
     async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int:
         """Return how many encounters fit."""
@@ -204,9 +222,9 @@ class SqlEncounterRepository:
             "erased_at": encounter.erased_at,
         }
 
-    def encounter_of(self, row: Row[Any]) -> Encounter:
+    def encounter_of(self, row: Row[Any], held: DataKey | None = None) -> Encounter:
         """Return the encounter of a row that was selected by :func:`with_key`, whatever else was selected."""
-        content = self._sealed.open(row, row.organization_id, encounters, row.id) or {}
+        content = self._sealed.open(row, row.organization_id, encounters, row.id, held) or {}
         return Encounter(
             id=row.id,
             organization_id=row.organization_id,
@@ -241,6 +259,24 @@ class SqlEncounterRepository:
         )
 
 
+def readable(rows: Sequence[Row[Any]], read: Callable[[Row[Any]], Read]) -> tuple[tuple[Read, ...], tuple[str, ...]]:
+    """Return what ``rows`` say, and the ids of those that are damaged, which the log names too.
+
+    Raises MasterKeyError if none can be opened: then it is not the rows.
+    """
+    items: list[Read] = []
+    damaged: list[str] = []
+    for row in rows:
+        try:
+            items.append(read(row))
+        except (CorruptedError, MasterKeyError) as error:
+            if isinstance(error, MasterKeyError) and len(rows) > 1 and len(damaged) == len(rows) - 1:
+                raise
+            damaged.append(row.id)
+            logger.error("damaged row", extra={"encounter_id": row.id, "error": type(error)})
+    return tuple(items), tuple(damaged)
+
+
 def one_page(
     query: Select[Any],
     created_at: ColumnElement[datetime],
@@ -259,8 +295,41 @@ def one_page(
     return query.order_by(*order).limit(limit + 1).offset(offset)
 
 
-def _this(organization_id: str, encounter_id: str) -> ColumnElement[bool]:
-    return (encounters.c.organization_id == organization_id) & (encounters.c.id == encounter_id)
+def _one() -> Select[Any]:
+    """Return the query of one encounter, which also says what hangs on it: most have little, and that is not read."""
+
+    def has(table: Any) -> ColumnElement[bool]:
+        below = table.c.organization_id == encounters.c.organization_id, table.c.encounter_id == encounters.c.id
+        return exists().where(*below).correlate(encounters)
+
+    return (
+        with_key(encounters)
+        .add_columns(
+            has(recordings).label("has_recordings"),
+            has(notes).label("has_notes"),
+            has(documents).label("has_documents"),
+        )
+        .where(*_THIS)
+    )
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_THIS: Final = (encounters.c.organization_id == bindparam("organization"), encounters.c.id == bindparam("encounter"))
+ONE: Final = _one()
+_LOCK: Final = select(encounters.c.id).where(*_THIS).with_for_update(key_share=True)
+_SAVED: Final = tuple(
+    column
+    for column in encounters.c
+    if column.name not in ("id", "organization_id", "owner_id", "created_at", "key_id")
+)
+_SAVE: Final = (
+    update(encounters)
+    .where(*_THIS, encounters.c.revision == bindparam("former_revision"))
+    .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in _SAVED})
+)
+
+HANGING: Final = "what hangs on an encounter"
+"""Under this and its id a transaction holds the row of :data:`ONE` of an encounter that it has locked."""
 
 
 def _content(encounter: Encounter) -> dict[str, Any]:

@@ -33,13 +33,13 @@ class SqlJobRepository:
         )
         return (await connection.execute(statement)).rowcount == 1
 
-    async def get(self, transaction: Transaction, job_id: str) -> Job:
-        """Raises NotFoundError."""
-        return await self._one(transaction, job_id, lock=False)
+    async def get(self, transaction: Transaction, organization_id: str | None, job_id: str) -> Job:
+        """Raises NotFoundError. ``organization_id`` None is for the operator, who may hold any job's id."""
+        return await self._one(transaction, organization_id, job_id, lock=False)
 
-    async def lock(self, transaction: Transaction, job_id: str) -> Job:
+    async def lock(self, transaction: Transaction, organization_id: str | None, job_id: str) -> Job:
         """As get, held against other writers. Raises NotFoundError."""
-        return await self._one(transaction, job_id, lock=True)
+        return await self._one(transaction, organization_id, job_id, lock=True)
 
     async def set_state(
         self, transaction: Transaction, job_id: str, state: JobState, *, at: datetime, error: str | None = None
@@ -77,8 +77,10 @@ class SqlJobRepository:
         query = select(jobs).where(jobs.c.state.in_(UNFINISHED), jobs.c.id > after).order_by(jobs.c.id).limit(limit)
         return [_job(row) for row in await connection_of(transaction).execute(query)]
 
-    async def _one(self, transaction: Transaction, job_id: str, *, lock: bool) -> Job:
+    async def _one(self, transaction: Transaction, organization_id: str | None, job_id: str, *, lock: bool) -> Job:
         query = select(jobs).where(jobs.c.id == job_id)
+        if organization_id is not None:
+            query = query.where(jobs.c.organization_id == organization_id)
         row = (await connection_of(transaction).execute(query.with_for_update() if lock else query)).first()
         if row is None:
             raise NotFoundError("there is no such job; osler jobs list shows those that are there")

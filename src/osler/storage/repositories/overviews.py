@@ -1,24 +1,24 @@
 """Encounters with what hangs on them, read in as few statements as there is something to read."""
 
+import logging
 from collections import defaultdict
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists
+from sqlalchemy import Row
 
 from osler.audio.model import AudioRecording
-from osler.encounters.model import EncounterFilter
-from osler.kernel.errors import NotFoundError
+from osler.encounters.model import Encounter, EncounterFilter
+from osler.kernel.errors import CorruptedError, MasterKeyError, NotFoundError
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
 from osler.notes.model import Document, EncounterOverview
-from osler.storage.database import connection_of
+from osler.storage.database import connection_of, inside
 from osler.storage.repositories.audio import SqlRecordingRepository
-from osler.storage.repositories.encounters import SqlEncounterRepository
+from osler.storage.repositories.encounters import HANGING, ONE, SqlEncounterRepository
 from osler.storage.repositories.notes import SqlDocumentRepository, SqlNoteRepository
-from osler.storage.repositories.sealed import with_key
-from osler.storage.tables.audio import recordings
-from osler.storage.tables.encounters import encounters
-from osler.storage.tables.notes import documents, notes
+
+logger = logging.getLogger(__name__)
 
 
 class SqlOverviewRepository:
@@ -40,13 +40,21 @@ class SqlOverviewRepository:
     async def get(self, transaction: Transaction, organization_id: str, encounter_id: str) -> EncounterOverview:
         """Raises NotFoundError."""
         row = (
-            await connection_of(transaction).execute(_ONE, {"organization": organization_id, "encounter": encounter_id})
+            await connection_of(transaction).execute(ONE, {"organization": organization_id, "encounter": encounter_id})
         ).one_or_none()
         if row is None:
             raise NotFoundError("there is no such encounter")
-        place = transaction, organization_id, encounter_id
+        return await self._with_rest(transaction, self._encounters.encounter_of(row), row)
+
+    async def of_locked(self, transaction: Transaction, encounter: Encounter) -> EncounterOverview:
+        """Return the overview of an encounter that this transaction has locked and to which it has added nothing."""
+        row = inside(transaction).held[HANGING, encounter.id]
+        return await self._with_rest(transaction, encounter, row)
+
+    async def _with_rest(self, transaction: Transaction, encounter: Encounter, row: Row[Any]) -> EncounterOverview:
+        place = transaction, encounter.organization_id, encounter.id
         return EncounterOverview(
-            self._encounters.encounter_of(row),
+            encounter,
             await self._recordings.of_encounter(*place) if row.has_recordings else (),
             await self._notes.current(*place) if row.has_notes else None,
             await self._documents.list(*place) if row.has_documents else (),
@@ -66,9 +74,30 @@ class SqlOverviewRepository:
         page = await self._encounters.list(
             transaction, organization_id, wanted, limit=limit, after=after, offset=offset
         )
-        ids = [encounter.id for encounter in page.items]
-        if not ids:
-            return Page((), page.following)
+        if not page.items:
+            return Page((), page.following, page.damaged)
+        try:
+            overviews = await self._of_page(transaction, organization_id, page.items)
+        except (CorruptedError, MasterKeyError):
+            return await self._one_by_one(transaction, page)
+        return Page(overviews, page.following, page.damaged)
+
+    async def _one_by_one(self, transaction: Transaction, page: Page[Encounter]) -> Page[EncounterOverview]:
+        """Return what can be read of a page on which something that hangs on an encounter is damaged."""
+        found: list[EncounterOverview] = []
+        damaged = list(page.damaged)
+        for each in page.items:
+            try:
+                found += await self._of_page(transaction, each.organization_id, [each])
+            except (CorruptedError, MasterKeyError) as error:
+                damaged.append(each.id)
+                logger.error("damaged row", extra={"encounter_id": each.id, "error": type(error)})
+        return Page(tuple(found), page.following, tuple(damaged))
+
+    async def _of_page(
+        self, transaction: Transaction, organization_id: str, items: Sequence[Encounter]
+    ) -> tuple[EncounterOverview, ...]:
+        ids = [each.id for each in items]
         recorded: defaultdict[str, list[AudioRecording]] = defaultdict(list)
         for recording in await self._recordings.of_encounters(transaction, organization_id, ids):
             recorded[recording.encounter_id].append(recording)
@@ -77,31 +106,10 @@ class SqlOverviewRepository:
         for document in await self._documents.of_encounters(transaction, organization_id, ids):
             documented[document.encounter_id].append(document)
         overviews = (
-            EncounterOverview(each, recorded[each.id], newest.get(each.id), documented[each.id]) for each in page.items
+            EncounterOverview(each, recorded[each.id], newest.get(each.id), documented[each.id]) for each in items
         )
-        return Page(tuple(overviews), page.following)
+        return tuple(overviews)
 
     async def count(self, transaction: Transaction, organization_id: str, wanted: EncounterFilter) -> int:
         """Return how many encounters fit."""
         return await self._encounters.count(transaction, organization_id, wanted)
-
-
-def _one() -> Select[Any]:
-    """Return the query of one encounter, which also says what hangs on it: most have little, and that is not read."""
-
-    def has(table: Any) -> ColumnElement[bool]:
-        below = table.c.organization_id == encounters.c.organization_id, table.c.encounter_id == encounters.c.id
-        return exists().where(*below).correlate(encounters)
-
-    return (
-        with_key(encounters)
-        .add_columns(
-            has(recordings).label("has_recordings"),
-            has(notes).label("has_notes"),
-            has(documents).label("has_documents"),
-        )
-        .where(encounters.c.organization_id == bindparam("organization"), encounters.c.id == bindparam("encounter"))
-    )
-
-
-_ONE: Final = _one()

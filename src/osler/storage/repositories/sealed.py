@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from osler.kernel.blobs import ObjectKey, StoredBlob
 from osler.kernel.clock import Clock
 from osler.kernel.transactions import Transaction
-from osler.storage.database import connection_of
+from osler.storage.database import connection_of, inside
 from osler.storage.sealing.fields import field_context, seal, unseal
-from osler.storage.sealing.keys import KeyRing
+from osler.storage.sealing.keys import DataKey, KeyRing
 from osler.storage.tables.sealing import object_keys
 
 
@@ -56,7 +56,13 @@ class SealedRows:
     async def reseal(
         self, transaction: Transaction, organization_id: str | None, table: Table, row_id: str, content: Any
     ) -> bytes | None:
-        """Return new content sealed under the row's own key; None if that key was destroyed."""
+        """Return new content sealed under the row's own key; None if that key was destroyed.
+
+        A key that was held before is not read again.
+        """
+        held = inside(transaction).held.get((table.name, row_id))
+        if held is not None and content is not None:
+            return seal(held, _dump(content), _context(organization_id, table, row_id))
         found = (
             await connection_of(transaction).execute(
                 select(object_keys.c.id, object_keys.c.wrapped, object_keys.c.master)
@@ -69,14 +75,27 @@ class SealedRows:
         data_key = self._keyring.open_key(ObjectKey(found.id, found.wrapped, found.master))
         return seal(data_key, _dump(content), _context(organization_id, table, row_id))
 
-    def open(self, row: Row[Any], organization_id: str | None, table: Table, row_id: str) -> Any:
+    def hold(self, transaction: Transaction, row: Row[Any], table: Table) -> DataKey | None:
+        """Open and remember the key of a locked row, selected by :func:`with_key`, for the content to be sealed anew.
+
+        Only where the new content is written on condition that the row is still of the same revision.
+        """
+        if row.sealed is None or row.wrapped is None:
+            return None
+        data_key = self._keyring.open_key(ObjectKey(row.key_id, row.wrapped, row.master))
+        inside(transaction).held[table.name, row.id] = data_key
+        return data_key
+
+    def open(
+        self, row: Row[Any], organization_id: str | None, table: Table, row_id: str, held: DataKey | None = None
+    ) -> Any:
         """Return the JSON content of a row selected by :func:`with_key`; None if it was erased or is yet to come.
 
         Raises CorruptedError, MasterKeyError.
         """
         if row.sealed is None or row.wrapped is None:
             return None
-        data_key = self._keyring.open_key(ObjectKey(row.key_id, row.wrapped, row.master))
+        data_key = held or self._keyring.open_key(ObjectKey(row.key_id, row.wrapped, row.master))
         return json.loads(unseal(data_key, row.sealed, _context(organization_id, table, row_id)))
 
 

@@ -1,0 +1,148 @@
+"""Writers of one process that wait for each other share commits: each is told that his work is done when it is durable,
+and one who fails takes nothing from the others."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from osler.kernel.errors import StorageFullError
+from osler.storage.database import SqlDatabase
+from osler.storage.sqlite_driver import SqliteConnection
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def stored(database: SqlDatabase) -> AsyncIterator[SqlDatabase]:
+    async with database.write() as transaction:
+        await transaction.connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+    yield database
+
+
+async def insert(database: SqlDatabase, number: int, *, fails: bool = False, slow: float = 0.0) -> int:
+    async with database.write() as transaction:
+        await transaction.connection.execute(text("INSERT INTO kept VALUES (:number)"), {"number": number})
+        await asyncio.sleep(slow)
+        if fails:
+            raise LookupError
+    # Another connection sees what is committed, and nothing else.
+    async with database.read() as transaction:
+        query = text("SELECT count(*) FROM kept WHERE id = :number")
+        assert (await transaction.connection.execute(query, {"number": number})).scalar_one() == 1
+    return number
+
+
+async def kept(database: SqlDatabase) -> list[int]:
+    async with database.read() as transaction:
+        return list(await transaction.connection.scalars(text("SELECT id FROM kept ORDER BY id")))
+
+
+async def test_of_many_at_once_those_who_fail_leave_nothing_and_all_others_are_there(stored: SqlDatabase) -> None:
+    ended = await asyncio.gather(
+        *(insert(stored, number, fails=number % 3 == 0) for number in range(200)), return_exceptions=True
+    )
+    done = [number for number in range(200) if number % 3]
+    assert [each for each in ended if isinstance(each, int)] == done == await kept(stored)
+    assert all(isinstance(each, LookupError) for each in ended if not isinstance(each, int))
+
+
+@pytest.mark.parametrize("last", ["fails", "is cancelled while it writes", "is cancelled while it waits"])
+async def test_one_who_leaves_last_keeps_nobody_waiting(stored: SqlDatabase, last: str) -> None:
+    first = asyncio.create_task(insert(stored, 1, slow=0.05))
+    await asyncio.sleep(0.02)
+    others = [asyncio.create_task(insert(stored, number)) for number in (2, 3)]
+    leaving = asyncio.create_task(insert(stored, 4, fails=last == "fails", slow=60 if "writes" in last else 0.0))
+    await asyncio.sleep(0.01 if "waits" in last else 0.3)
+    leaving.cancel()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(first, *others) == [1, 2, 3]
+        await asyncio.wait([leaving])
+    assert await kept(stored) == [1, 2, 3]
+    assert await insert(stored, 5) == 5
+
+
+async def test_writers_that_are_cancelled_at_any_moment_leave_all_or_nothing(stored: SqlDatabase) -> None:
+    tasks = [asyncio.create_task(insert(stored, number)) for number in range(120)]
+    for number, task in enumerate(tasks):
+        if number % 4 == 0:
+            await asyncio.sleep(0.0003 * (number % 7))
+            task.cancel()
+    async with asyncio.timeout(60):
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    there = await kept(stored)
+    assert {each for each in ended if isinstance(each, int)} <= set(there)
+    assert all(number in there for number in range(120) if number % 4)
+    assert await insert(stored, 500) == 500
+
+
+async def test_a_commit_that_fails_is_told_to_all_whose_work_it_was(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = SqlDatabase(sqlite_url)
+    async with database.write() as transaction:
+        await transaction.connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+    commits = 0
+    call = SqliteConnection._call
+
+    async def counted(connection: SqliteConnection, work: Any) -> Any:
+        nonlocal commits
+        if "COMMIT" in work.__code__.co_consts:
+            commits += 1
+            error = sqlite3.OperationalError("full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return await call(connection, work)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteConnection, "_call", counted)
+        ended = await asyncio.gather(*(insert(database, number) for number in range(20)), return_exceptions=True)
+    assert all(type(each) is StorageFullError for each in ended)
+    assert 0 < commits < 20
+    assert await kept(database) == []
+    assert await asyncio.gather(*(insert(database, number) for number in range(20))) == list(range(20))
+    await database.dispose()
+
+
+async def test_commits_are_shared(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = SqlDatabase(sqlite_url)
+    async with database.write() as transaction:
+        await transaction.connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+    begins = 0
+    opened = SqliteConnection.opened
+
+    def counted(connection: SqliteConnection) -> None:
+        nonlocal begins
+        begins += 1
+        opened(connection)
+
+    monkeypatch.setattr(SqliteConnection, "opened", counted)
+    await asyncio.gather(*(insert(database, number) for number in range(60)))
+    assert begins < 30
+    begins = 0
+    for number in range(100, 105):
+        await insert(database, number)
+    assert begins == 5
+    await database.dispose()
+
+
+async def test_a_transaction_that_sqlite_itself_rolled_back_is_not_taken_for_committed(sqlite_url: str) -> None:
+    database = SqlDatabase(sqlite_url)
+    async with database.write() as transaction:
+        await transaction.connection.execute(text("CREATE TABLE kept (id INTEGER PRIMARY KEY)"))
+    before = asyncio.create_task(insert(database, 1, slow=0.02))
+    await asyncio.sleep(0.01)
+
+    async def swallows() -> None:
+        async with database.write() as transaction:
+            await transaction.connection.execute(text("INSERT INTO kept VALUES (2)"))
+            with pytest.raises(Exception):  # noqa: B017  (as a full disk would)
+                await transaction.connection.execute(text("INSERT OR ROLLBACK INTO kept VALUES (2)"))
+
+    ended = await asyncio.gather(before, swallows(), return_exceptions=True)
+    assert all(isinstance(each, Exception) for each in ended)
+    assert await kept(database) == []
+    await database.dispose()
