@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from osler.bootstrap.adapters import Adapters, adapters
+from osler.bootstrap.answering import answering
 from osler.bootstrap.engines import (
-    assistant,
     coder,
     document_parser,
     finding_extractor,
-    form_filler,
     missing_weights,
     note_service,
     speech_service,
     terminologies,
 )
-from osler.bootstrap.places import digest_key_source, ledger_store, master_key_source, object_store, read_settings
-from osler.bootstrap.work import EngineKind, with_concurrency, workflow_engine
+from osler.bootstrap.places import digest_key_source, read_settings
+from osler.bootstrap.work import EngineKind, with_concurrency
 
 if TYPE_CHECKING:
     from osler.access.idempotency import IdempotencyService
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from osler.storage.blobs.vault import SealedBlobVault
     from osler.storage.database import SqlDatabase
     from osler.storage.erasure_ledger import StoredErasureLedger
-    from osler.storage.repositories.jobs import SqlJobRepository
     from osler.storage.sealing.deployment import DeploymentSecret
     from osler.storage.sealing.keys import KeyRing
 
@@ -152,7 +151,7 @@ async def open_core(
     async with AsyncExitStack() as stack:
         database = SqlDatabase(settings.database_url)
         stack.push_async_callback(database.dispose)
-        parts = await _parts(settings, database, clock, engine)
+        parts = await adapters(settings, database, clock, engine)
         parts = replace(parts, executes=execute)
         core, workflows, speech_engines = _services(
             parts,
@@ -172,54 +171,8 @@ async def open_core(
         yield core
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The adapters."""
-
-    settings: "Settings"
-    clock: "Clock"
-    database: "SqlDatabase"
-    keyring: "KeyRing"
-    secret: "DeploymentSecret"
-    objects: "ObjectStore"
-    vault: "SealedBlobVault"
-    ledger: "StoredErasureLedger"
-    jobs: "SqlJobRepository"
-    engine: "WorkflowEngine"
-    executes: bool = False
-
-
-async def _parts(settings: "Settings", database: "SqlDatabase", clock: "Clock", engine: EngineKind) -> _Parts:
-    from osler.storage.blobs.vault import SealedBlobVault
-    from osler.storage.erasure_ledger import StoredErasureLedger
-    from osler.storage.migrations import check_version
-    from osler.storage.repositories.jobs import SqlJobRepository
-    from osler.storage.repositories.secrets import deployment_secret
-    from osler.storage.rotation import LiveKeyRing
-
-    await check_version(database)
-    keyring = LiveKeyRing(master_key_source(settings))
-    secret = await deployment_secret(database, keyring)
-    objects = object_store(settings)
-    jobs = SqlJobRepository()
-    return _Parts(
-        settings=settings,
-        clock=clock,
-        database=database,
-        keyring=keyring,
-        secret=secret,
-        objects=objects,
-        vault=SealedBlobVault(
-            objects, keyring, secret, sealed=settings.sealed, public_url=settings.public_url, clock=clock
-        ),
-        ledger=StoredErasureLedger(ledger_store(settings), secret),
-        jobs=jobs,
-        engine=workflow_engine(settings, database, jobs, clock, engine),
-    )
-
-
 def _services(
-    parts: _Parts,
+    parts: Adapters,
     load_speech: "Callable[[], SpeechService]",
     load_notes: "Callable[[], NoteService]",
     load_parser: "Callable[[], DocumentParser]",
@@ -238,9 +191,7 @@ def _services(
     from osler.encounters.erasure import ErasureService
     from osler.encounters.profiles import PatientProfileService
     from osler.encounters.service import EncounterService
-    from osler.notes.ask_service import AskService
     from osler.notes.documents import DocumentRecordService
-    from osler.notes.form_records import FormService
     from osler.notes.gathering import SourceService
     from osler.notes.overview import OverviewService
     from osler.notes.records import NoteRecordService
@@ -415,6 +366,7 @@ def _services(
         clock=clock,
         default_system=None if settings.coding_system == "none" else system_named(settings.coding_system),
     )
+    forms, asking = answering(parts, sources, encounter_rows, note_rows, document_rows, audit)
     release = ReleaseService(
         database=database,
         codes=code_rows,
@@ -515,16 +467,8 @@ def _services(
         live_texts=LiveTexts(database=database, recordings=recording_rows, transcripts=transcript_rows),
         notes=notes,
         sources=sources,
-        forms=FormService(
-            database=database,
-            sources=sources,
-            answers=document_rows,
-            encounters=encounter_rows,
-            load_filler=form_filler,
-            audit=audit,
-            clock=clock,
-        ),
-        asking=AskService(database=database, sources=sources, notes=note_rows, load_assistant=assistant),
+        forms=forms,
+        asking=asking,
         documents=documents,
         composing=composing,
         templates=templates,
