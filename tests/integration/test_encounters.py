@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from osler.access.model import ConsentPolicy
 from osler.encounters.model import (
@@ -19,10 +20,18 @@ from osler.encounters.model import (
     ErasureScope,
     Purpose,
 )
-from osler.kernel.errors import ConflictError, ConsentRequiredError, ErasedError, InvalidFieldError, NotFoundError
+from osler.kernel.errors import (
+    ConflictError,
+    ConsentRequiredError,
+    CorruptedError,
+    ErasedError,
+    InvalidFieldError,
+    NotFoundError,
+)
 from osler.kernel.ids import new_encounter_id, new_id
 from osler.kernel.pages import Position
 from osler.storage.database import SqlDatabase
+from osler.storage.tables.encounters import encounters
 from tests.encounters_lab import DOCTOR, MARKER, NOON, EncountersLab, HandClock
 
 pytestmark = pytest.mark.anyio
@@ -383,3 +392,18 @@ async def test_of_an_erased_encounter_nothing_can_be_changed(lab: EncountersLab)
     assert (await lab.encounters.list(organization.id)).items == (other,)
     erased = EncounterFilter(states=frozenset({EncounterState.ERASED}))
     assert (await lab.encounters.list(organization.id, erased)).items == (tombstone,)
+
+
+async def test_a_damaged_encounter_is_named_and_hides_none_of_the_others(lab: EncountersLab) -> None:
+    organization = await lab.organization()
+    user = await lab.user(organization)
+    made = [await lab.encounters.create(DOCTOR, organization.id, user.id) for _ in range(5)]
+    async with lab.database.write() as transaction:
+        damaged = update(encounters).where(encounters.c.id == made[2].id).values(sealed=b"\x01" + bytes(60))
+        await transaction.connection.execute(damaged)
+    page = await lab.encounters.list(organization.id, limit=3)
+    assert [each.id for each in page.items] == [made[4].id, made[3].id] and page.damaged == (made[2].id,)
+    rest = await lab.encounters.list(organization.id, limit=3, after=page.following)
+    assert [each.id for each in rest.items] == [made[1].id, made[0].id] and rest.damaged == ()
+    with pytest.raises(CorruptedError):
+        await lab.encounters.get(organization.id, made[2].id)

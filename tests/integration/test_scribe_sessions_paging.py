@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from osler.access.model import Visibility
 from osler.audit.model import OPERATOR
 from osler.encounters.model import ErasureReason, ErasureScope
+from osler.storage.database import connection_of
+from osler.storage.tables.encounters import encounters
+from osler.storage.tables.notes import notes
 from tests.scribe_practice import Clinician, Town, ok, refused
 from tests.scribe_practice import shared_town as shared_town
 
@@ -131,3 +135,18 @@ async def test_every_session_that_a_list_showed_is_on_record(clinician: Clinicia
     await clinician.get(LIST)
     traces = await clinician.traces("encounter.read")
     assert {trace["encounter"] for trace in traces} == made and {trace["by"] for trace in traces} == {"list"}
+
+
+@pytest.mark.parametrize("what", ["the session", "its note"])
+async def test_a_damaged_session_is_named_and_hides_none_of_the_others(clinician: Clinician, what: str) -> None:
+    made = [await clinician.session() for _ in range(3)]
+    ok(await clinician.patch(f"/sessions/{made[1]}", {"consult_note": {"result": "Well."}}))
+    table = encounters if what == "the session" else notes
+    column = table.c.id if what == "the session" else table.c.encounter_id
+    async with clinician.core.database.write() as transaction:
+        damaged = update(table).where(column == made[1]).values(sealed=b"\x01" + bytes(60))
+        await connection_of(transaction).execute(damaged)
+    page = ok(await clinician.get(LIST))
+    assert [each["session_id"] for each in page["sessions"]] == [made[2], made[0]]
+    assert page["damaged_sessions"] == [made[1]] and page["total_count"] == 3
+    assert "damaged_sessions" not in ok(await clinician.get(LIST, page_size=1))
