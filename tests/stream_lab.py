@@ -25,7 +25,7 @@ PATIENCE = 60.0
 def noise(seconds: float, seed: int = 7) -> bytes:
     """Return samples in which no two places are alike; too soft for the detector of tones to hear."""
     rng = np.random.default_rng(seed)
-    return rng.integers(-300, 300, round(seconds * SAMPLE_RATE), dtype=np.int16).astype("<i2").tobytes()
+    return bytes(rng.integers(-300, 300, round(seconds * SAMPLE_RATE), dtype=np.int16).astype("<i2").tobytes())
 
 
 def opus(wav: bytes, container_format: str) -> bytes:

@@ -133,7 +133,7 @@ async def test_after_a_break_the_client_goes_on_from_the_durable_offset_without_
     sound, at, recording = noise(60), 0, None
     for seconds in (13.3, 7.0, 21.7, 60):
         client = await served.connect(session)
-        more = {} if recording is None else {"recording_id": recording}
+        more: dict[str, str] = {} if recording is None else {"recording_id": recording}
         ready = await client.start(served.token, **more)
         recording = ready["recording_id"]
         assert ready["offset"] >= at, "what was acknowledged is durable"

@@ -23,7 +23,7 @@ class Clock:
 
 def speech(seconds: float) -> bytes:
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    return (9000 * np.sin(2 * np.pi * 300 * time)).astype("<i2").tobytes()
+    return bytes((9000 * np.sin(2 * np.pi * 300 * time)).astype("<i2").tobytes())
 
 
 def silence(seconds: float) -> bytes:

@@ -10,7 +10,6 @@ import structlog
 
 from osler.audio.model import AudioRecording, SegmentStatus
 from osler.audio.ports import RecordingRepository
-from osler.kernel.errors import StorageError
 from osler.kernel.transactions import Database
 from osler.speech.model import SegmentTranscript, TranscriptVersion
 from osler.speech.ports import TranscriptRepository
@@ -117,8 +116,8 @@ class LiveTexts:
             try:
                 for organization_id in {each.organization_id for each in waiting}:
                     await self._look([each for each in waiting if each.organization_id == organization_id])
-            except StorageError as error:
-                _log.warning("texts of live segments could not be looked for", error=type(error))
+            except Exception as error:  # noqa: BLE001  (whatever it was, those who listen must not wait for ever)
+                _log.error("texts of live segments could not be looked for", exc_info=error)
                 await asyncio.sleep(AGAIN)
             await asyncio.sleep(self._interval)
 

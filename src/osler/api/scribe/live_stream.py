@@ -31,6 +31,7 @@ from osler.audit.model import Actor, ActorKind
 from osler.kernel import errors
 from osler.speech.live import Listening, SegmentHeard
 from osler.speech.model import Transcript
+from osler.speech.rendering import speaker_name
 
 ROUTE: Final = "/sessions/{session_id}/transcript/stream"
 
@@ -393,7 +394,7 @@ def _turns(transcript: Transcript | None, start: float) -> list[dict[str, Any]]:
     """Return turns as they are sent, times in seconds of the recording."""
     return [
         {
-            "speaker": turn.speaker.capitalize(),
+            "speaker": speaker_name(turn.speaker),
             "text": turn.text,
             "start": None if turn.start is None else round(start + turn.start, 3),
             "end": None if turn.end is None else round(start + turn.end, 3),
