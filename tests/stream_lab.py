@@ -46,7 +46,7 @@ def samples_of(segment: bytes) -> bytes:
     """Return the samples of a WAV file."""
     with wave.open(io.BytesIO(segment)) as file:
         assert file.getparams()[:3] == (1, 2, SAMPLE_RATE)
-        return file.readframes(file.getnframes())
+        return bytes(file.readframes(file.getnframes()))
 
 
 class StreamClient:

@@ -129,7 +129,7 @@ class SpeechService:
             language=language or "en",
             duration=recording.seconds,
             engine=manner.transcriber.record,
-            diarizer=diarizer_record(self._encoder, self._detector.record, speakers),
+            diarizer=diarizer_record(self._encoder, self._detector.record, speakers) if manner.by_sound else None,
             incomplete=recording.truncated,
             warnings=(*recording.warnings, *((_SOUND_FAILED,) if affinity is None and manner.by_sound else ())),
         )
