@@ -73,3 +73,25 @@ async def test_a_process_that_is_killed_in_a_transaction_leaves_nothing_and_free
             assert (await transaction.connection.execute(select(counter.c.count))).scalar_one() == 1
     finally:
         await database.dispose()
+
+
+async def test_what_was_said_to_be_done_survives_the_death_of_its_process(database_url: str) -> None:
+    """Of many who write at once, and on SQLite share commits."""
+    database = SqlDatabase(database_url)
+    try:
+        async with database.write() as transaction:
+            await transaction.connection.run_sync(counter.create)
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(sys.executable, CHILD, "many", database_url, "1000", stdout=pipe)
+        assert child.stdout is not None
+        said = [await child.stdout.readline() for _ in range(150)]
+        child.kill()
+        said += (await child.stdout.read()).splitlines(keepends=True)
+        await child.wait()
+        # The last line may be cut short.
+        done = {int(line) for line in said if line.endswith(b"\n")}
+        async with database.read() as transaction:
+            there = set(await transaction.connection.scalars(select(counter.c.id)))
+        assert len(done) >= 150 and done <= there
+    finally:
+        await database.dispose()
