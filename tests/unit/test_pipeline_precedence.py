@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from osler.audio.model import SAMPLE_RATE, Samples
 from osler.kernel.engine_record import EngineRecord
@@ -180,3 +181,63 @@ async def test_a_recording_that_fails_gives_its_turn_away() -> None:
     for work in (engines.batch, engines.live, engines.batch):
         with pytest.raises(EngineError, match="broken"):
             await work(Noise(2), "en")
+
+
+class CountingEncoder(ToneEncoder):
+    """Counts how many sounds it was asked for."""
+
+    def __init__(self) -> None:
+        self.sounds = 0
+
+    def embed(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.sounds += 1
+        return super().embed(windows)
+
+
+async def test_live_segments_are_heard_in_the_order_in_which_they_came() -> None:
+    transcriber = SlowTranscriber(pace=0.02)
+    engines = engines_on(transcriber)
+    work = [asyncio.create_task(engines.live(Noise(9), "en"))]
+    await until(lambda: len(transcriber.log) > 1)
+    for seconds in (3, 5, 2, 4):
+        work.append(asyncio.create_task(engines.live(Noise(seconds), "en")))
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*work)
+    assert list(dict.fromkeys(transcriber.log)) == [9, 3, 5, 2, 4]
+
+
+async def test_while_further_segments_wait_language_alone_says_who_speaks() -> None:
+    transcriber, encoder = SlowTranscriber(pace=0.02), CountingEncoder()
+    engines = SpeechEngines(lambda: SpeechService(ToneDetector(), transcriber, encoder))
+    batch = asyncio.create_task(engines.batch(Noise(30), "en"))
+    await until(lambda: len(transcriber.log) > 1)
+    first, second = await asyncio.gather(engines.live(Noise(2), "en"), engines.live(Noise(2), "en"))
+    assert sorted(transcript.diarizer is None for transcript in (first, second)) == [False, True]
+    assert not first.warnings and not second.warnings
+    assert first.turns[0].heard == second.turns[0].heard
+    # The whole is heard with voices, whatever waits.
+    whole = await batch
+    assert whole.diarizer is not None and encoder.sounds > 0
+
+
+async def test_engines_are_made_ready_before_they_are_needed_and_by_their_own_turn() -> None:
+    transcriber, loaded = SlowTranscriber(), []
+
+    def load() -> SpeechService:
+        loaded.append(threading.current_thread())
+        return SpeechService(ToneDetector(), transcriber, ToneEncoder())
+
+    engines = SpeechEngines(load)
+    await engines.warm_up()
+    assert len(loaded) == 1 and loaded[0] is not threading.main_thread() and transcriber.log == [1]
+    await engines.live(Noise(2), "en")
+    assert len(loaded) == 1
+
+
+async def test_a_live_segment_is_heard_by_the_quick_transcriber_and_a_recording_by_the_careful_one() -> None:
+    careful, quick = SlowTranscriber(), SlowTranscriber()
+    engines = SpeechEngines(lambda: SpeechService(ToneDetector(), careful, ToneEncoder(), quick=quick))
+    await engines.live(Noise(2), "en")
+    assert (len(careful.log), len(quick.log)) == (0, 2)
+    await engines.batch(Noise(3), "en")
+    assert (len(careful.log), len(quick.log)) == (3, 2)
