@@ -161,6 +161,32 @@ def test_another_language_is_refused_and_said_what_it_needs(code: str) -> None:
         SERVICE.check_language(code)
 
 
+def test_a_measurement_that_is_asked_for_by_name_is_given_as_its_value() -> None:
+    visit = said("D: Your blood pressure is 158 over 96. Your heart rate is 78. Your temperature is 98.6.")
+    text = text_of(
+        compose(
+            "BP [blood pressure], pulse [pulse], SpO2 [oxygen saturation].\nOthers: [vital signs]\n", transcript=visit
+        )
+    )
+    assert text == "BP 158/96, pulse 78.\nOthers: Temperature: 98.6.\n"
+    assert text_of(compose("BP [bp]. SpO2 [spo2].\n", transcript=visit)) == "BP 158/96.\n"
+
+
+def test_a_label_is_not_said_twice() -> None:
+    assert "- Pain: Location: on the left side, behind his eye." in text_of(
+        compose(TEMPLATES["Physiotherapy consult"].text)
+    )
+
+
+def test_the_mental_state_takes_no_lungs() -> None:
+    assert "# Mental state examination" not in text_of(
+        compose("# Mental state examination\n[mental state examination]\n\n# Plan\n[plan]\n")
+    )
+    seen = said("D: On exam your mood is low and your speech is slow. Your lungs are clear.")
+    text = text_of(compose("[mental state examination]\n[hpi]\n", transcript=seen, style=VoiceStyle.SUPER_DETAILED))
+    assert "mood is low" in text and "lungs" not in text
+
+
 def test_a_template_that_asks_for_it_speaks_to_the_patient() -> None:
     text = text_of(compose(TEMPLATES["Patient summary in plain words"].text))
     assert "You have been having these headaches for about 3 weeks" in text

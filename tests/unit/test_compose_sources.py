@@ -180,6 +180,14 @@ def test_an_addition_steers_length_form_and_what_is_left_out() -> None:
     assert "\n- The patient" not in text_of(compose(addition("Write it as prose.")))
 
 
+def test_what_the_clinician_adds_stands_somewhere_whatever_the_template_asks_for() -> None:
+    sources = VisitSources(VISIT, others=(addition("Fit for desk work from Monday."),))
+    certificate = next(each for each in built_in_templates() if each.name == "Medical certificate")
+    task = WritingTask(sources, certificate.tree, certificate.name, VoiceStyle.BRIEF)
+    text = text_of(list(SERVICE.compose(task)))
+    assert "## Fitness for work or school\nFit for desk work from Monday." in text
+
+
 def test_a_whole_part_is_left_out_where_the_clinician_says_so() -> None:
     assert "- Allergies: " in text_of(compose())
     assert "- Allergies: " not in text_of(compose(addition("Leave out the allergies.")))

@@ -1,5 +1,6 @@
 """Composes a text by a template of the template language: from all that a visit offers to its finished parts."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -8,10 +9,10 @@ from osler.engines.grounded.additions import is_command
 from osler.engines.grounded.addressing import is_to_patient, to_patient
 from osler.engines.grounded.layout import arranged, pieces_by_section, with_headings
 from osler.engines.grounded.phrasing import Line
-from osler.engines.grounded.refining import is_refusal, refined
+from osler.engines.grounded.refining import refined
 from osler.engines.grounded.repetition import content
 from osler.engines.grounded.rewriting import NEUTRAL
-from osler.engines.grounded.searching import searched
+from osler.engines.grounded.searching import answered_by, measurements_asked
 from osler.engines.grounded.sources import Beside, beside
 from osler.engines.grounded.visit import LEAST_RANK, Visit, in_order, length, read_visit, sentences
 from osler.kernel.errors import NoClinicalContentError
@@ -19,7 +20,7 @@ from osler.notes.grounding import check
 from osler.notes.model import Section, Sentence, SourceKind, VoiceStyle
 from osler.notes.ports import FindingExtractor
 from osler.notes.template_filling import Filled, FilledLine, Topic, fill
-from osler.notes.template_placeholders import distribute, targets_of
+from osler.notes.template_placeholders import targets_of
 from osler.notes.template_rendering import filled_markdown
 from osler.notes.template_tree import TemplateText
 from osler.notes.templates import part_names
@@ -74,6 +75,8 @@ def _filled(
     ]
     written: dict[str, Sequence[Sentence]] = {}
     addressed = is_to_patient(task.template)
+    alone = measurements_asked(task.template)
+    labels = {use.part.id: use.label.strip(" :*").casefold() for use in task.template.uses()}
     for name, indexes in answered_by(task.template, ordered).items():
         inside = [ordered[index] for index in indexes]
         found = sentences(inside, NEUTRAL if addressed else visit.reference, style)
@@ -81,7 +84,7 @@ def _filled(
             found = [_if_borne(each, to_patient(each.text, visit.reference)) for each in found]
         if voice is not None:
             found = [_if_borne(each, in_voice(each.text, voice)) for each in found]
-        written[name] = found
+        written[name] = [_after_label(each, labels[name], name in alone) for each in found]
     answers, said = _answers(task.template, written, task.sources.facts)
     return fill(task.template, answers), said
 
@@ -98,6 +101,20 @@ def _if_borne(sentence: Sentence, text: str) -> Sentence:
     return sentence if check(text, [e.quote for e in sentence.evidence]) else replace(sentence, text=text)
 
 
+def _after_label(sentence: Sentence, label: str, alone: bool) -> Sentence:
+    """Leave out of a sentence what its label says already: "Pain: Pain, location: ..."; of a measurement, its name."""
+    text = sentence.text
+    if alone and (match := _MEASURED.fullmatch(text)):
+        text = match["value"]
+    elif label and text.casefold().startswith((f"{label}, ", f"{label}: ")):
+        text = text[len(label) + 2 :]
+        text = f"{text[:1].upper()}{text[1:]}"
+    return _if_borne(sentence, text) if text else sentence
+
+
+_MEASURED: Final = re.compile(r"[A-Z][A-Za-z ]+: (?P<value>\d[^:]*?)\.?")
+
+
 def _kept(said: Sequence[Line], others: Beside, style: VoiceStyle) -> list[Line]:
     """Return the visit's lines of a style with those beside it; what the clinician repeats stands in his words."""
     besides = [line for line in others.lines if line.rank >= LEAST_RANK[style]]
@@ -106,24 +123,6 @@ def _kept(said: Sequence[Line], others: Beside, style: VoiceStyle) -> list[Line]
         line for line in said if not is_command(line.text) and not any(content(line.text) <= words for words in added)
     ]
     return [line for line in (*told, *besides) if not others.steering.leaves_out(line)]
-
-
-def answered_by(template: TemplateText, lines: Sequence[Line]) -> dict[str, tuple[int, ...]]:
-    """Return which lines answer which placeholder (by id), by their indexes.
-
-    Placeholders that ask for something by name ("knee pain") are answered first, by the lines that hold all its words.
-    """
-    found = searched(template, lines)
-    taken = {index for indexes in found.values() for index in indexes}
-    left = [index for index in range(len(lines)) if index not in taken]
-    topics = [number for number, index in enumerate(left) if lines[index].is_problem]
-    given = distribute(template, [(lines[index].part, _asked_of(lines[index])) for index in left], topics)
-    return {**found, **{name: tuple(left[number] for number in numbers) for name, numbers in given.items()}}
-
-
-def _asked_of(line: Line) -> str:
-    """Return the words by which a line answers a narrow request: none if it says what a plan leaves undone."""
-    return "" if line.part == "assessment_plan" and is_refusal(line.text) else line.text
 
 
 def _answers(

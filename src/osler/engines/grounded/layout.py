@@ -34,6 +34,8 @@ def arranged(
         if name is None:
             done += inside
         elif brain is Brain.LEFT:
+            if _is_topic(inside[0]) and not inside[0].mark and done and done[-1].pieces and not done[-1].level:
+                done.append(_BLANK)
             done += _listed(inside) if answers[name] > 1 else inside
         elif _stays_listed(inside, targets.get(name, ())):
             done += inside
