@@ -17,6 +17,7 @@ from osler.kernel.progress import Progress, silent
 from osler_evals.tables import Column, table
 
 LABELS: Final = Path(__file__).parents[1] / "data" / "outpatient-codes"
+MTS_DIALOG: Final = "mts-dialog"
 VISIT_WORDS: Final = 1300
 """Words to which the time is scaled: those of a visit's note and more."""
 
@@ -165,7 +166,7 @@ class CodeReport:
                 Column("top-5 %", lambda d: f"{100 * d.five / d.labels:.1f}"),
             ]
             rows_of_parts = [(each.part, each) for each in self.diagnoses]
-            parts.append(table("Outpatient diagnoses of ACI-BENCH", "part", wanted, rows_of_parts))
+            parts.append(table("Outpatient diagnoses", "part", wanted, rows_of_parts))
             parts += [f"not first: {line}\n" for each in self.diagnoses for line in each.missed]
         return "\n".join(parts)
 
@@ -191,8 +192,12 @@ def evaluate_codes(
         raise InputError("The folder holds neither CodiEsp (devD.tsv, text_files_en) nor ACI-BENCH (valid.csv).")
     coder.code(CodingTask(note="Assessment: hypertension."), terminology)  # what is loaded is loaded now
     cases = None if codiesp is None else _cases(coder, terminology, codiesp, split, limit, progress)
-    tables = [] if notes is None else [LABELS / f"{part}.tsv" for part in labels]
-    return CodeReport(cases, [_diagnoses(coder, terminology, notes, t) for t in tables if notes and t.is_file()])
+    diagnoses = []
+    for part in labels:
+        texts = _assessments(data / MTS_DIALOG) if part == MTS_DIALOG else dict(_notes(notes)) if notes else {}
+        if texts and (LABELS / f"{part}.tsv").is_file():
+            diagnoses.append(_diagnoses(coder, terminology, texts, LABELS / f"{part}.tsv"))
+    return CodeReport(cases, diagnoses)
 
 
 def _cases(
@@ -240,12 +245,14 @@ def _count(result: CaseReports, found: Sequence[str], given: set[str], terminolo
         result.precisions.append(total / len(given))
 
 
-def _diagnoses(coder: Coder, terminology: Terminology, folder: Path, labels: Path) -> Diagnoses:
-    result, texts = Diagnoses(labels.stem), dict(_notes(folder))
+def _diagnoses(coder: Coder, terminology: Terminology, texts: Mapping[str, str], labels: Path) -> Diagnoses:
+    result = Diagnoses(labels.stem)
     coded: dict[str, list[CodedEntity]] = {}
     with labels.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             encounter, words, codes = row["encounter_id"], row["entity"], set(row["codes"].split())
+            if "mts_dialog_part" in row:
+                encounter = f"{row['mts_dialog_part']} {encounter}"
             note = texts[encounter]
             if encounter not in coded:
                 coded[encounter] = coder.code(CodingTask(note=note), terminology)
@@ -281,6 +288,18 @@ def _notes(folder: Path) -> Iterator[tuple[str, str]]:
         with (folder / name).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 yield row["encounter_id"], row["note"]
+
+
+def _assessments(folder: Path) -> dict[str, str]:
+    """Return the assessments of MTS-Dialog as notes of one section, by part and number."""
+    texts = {}
+    for part, name in (("train", "Training"), ("valid", "Validation")):
+        path = folder / f"MTS-Dialog-{name}Set.csv"
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                for row in csv.DictReader(file):
+                    texts[f"{part} {row['ID']}"] = f"ASSESSMENT\n\n{row['section_text']}\n"
+    return texts
 
 
 def _chapter(code: str, terminology: Terminology) -> str:

@@ -82,7 +82,7 @@ def codes(
         typer.Option("--data", help="Folder of CodiEsp, ACI-BENCH or both.", show_default=False, readable=False),
     ],
     split: Annotated[str, typer.Option("--split", help="Which part of CodiEsp: dev or train.")] = "dev",
-    labels: Annotated[str, typer.Option("--labels", help="Which labelled diagnoses: dev, held-out or all.")] = "dev",
+    labels: Annotated[str, typer.Option("--labels", help="Diagnoses: dev, held-out, mts-dialog or all.")] = "dev",
     limit: LimitOption = None,
     as_json: JsonOption = False,
     output: OutputOption = None,
@@ -93,7 +93,7 @@ def codes(
 
     from osler.bootstrap.engines import coder, terminologies
 
-    wanted = ("dev", "held-out") if labels == "all" else (labels,)
+    wanted = ("dev", "held-out", "mts-dialog") if labels == "all" else (labels,)
     with progress_bar() as progress:
         report = evaluate_codes(
             coder(),

@@ -25,6 +25,14 @@ _SIDES: Final = frozenset(("right", "left", "bilateral"))
 _SIMILAR: Final = 5
 _SIGNS: Final = ("R", "M25.5", "M79.6", "G89", "L53.9", "L29.9", "T14", "T78.40")
 """Codes of complaints: where a note has an assessment, only those that it names are coded."""
+_LONGEST_LINE: Final = 8
+_SURE: Final = 0.75
+"""The least score with which a terminology's own search names a line of the assessment."""
+_CONDITIONS: Final = tuple("ABCDEFGHIJKLMNOPQRSTZ0123456789")
+_NOT_CODED: Final = frozenset(
+    (":", "no", "not", "denies", "denied", "without", "negative", "rule", "possible", "likely", "probable", "suspected")
+) | frozenset(("if", "may", "might", "should", "will", "continue", "start", "stop", "increase", "decrease", "refer"))
+"""Words of lines that name no present condition: denials, doubts, plans, labels of what follows."""
 _ABBREVIATED: Final = frozenset(("af", "cad", "pad", "sob", "mono", "aki", "gad", "hf"))
 """Abbreviations that are words of everyday speech or of other fields in small letters."""
 
@@ -68,7 +76,8 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
     assessed = Section.LEADING in parts
     wide = frozenset(form for word in words for form in word.forms)
     drafts: list[Draft] = []
-    for mention in mentions(words, cut, vocabulary()):
+    named = mentions(words, cut, vocabulary())
+    for mention in named:
         if mention.names[0].code == NO_CONDITION or _is_everyday(text, words, mention):
             continue
         sentence = cut[mention.sentence]
@@ -85,6 +94,42 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
         drafts.append(draft)
         if draft.other_side:
             drafts.append(replace(draft, code=draft.other_side, references=list(draft.references), other_side=None))
+    drafts += _of_unnamed_lines(text, words, cut, parts, {mention.sentence for mention in named}, terminology)
+    return drafts
+
+
+def _of_unnamed_lines(
+    text: str,
+    words: Sequence[Word],
+    cut: Sequence[Sentence],
+    parts: Sequence[Section],
+    known: set[int],
+    terminology: Terminology,
+) -> list[Draft]:
+    """Return what the terminology's own search knows of short lines of the assessment in which no name was found."""
+    drafts = []
+    for number, sentence in enumerate(cut):
+        inside = words[sentence.start : sentence.end]
+        content = [at for at in range(sentence.start, sentence.end) if words[at].forms]
+        if parts[number] is not Section.LEADING or number in known or not 1 < len(content) <= _LONGEST_LINE:
+            continue
+        if _NOT_CODED.intersection(word.token.norm for word in inside):
+            continue
+        start, end = words[content[0]].token.start, words[content[-1]].token.end
+        found = terminology.search(text[start:end], limit=1)
+        if not found or found[0].score < _SURE or not found[0].code.startswith(_CONDITIONS):
+            continue
+        drafts.append(
+            Draft(
+                code=found[0].code,
+                text=text[start:end],
+                score=0.7 * found[0].score,
+                leading=True,
+                references=[Reference(ReferenceSource.CONSULT_NOTE, text[start:end], start, end)],
+                words=frozenset(form for at in content for form in words[at].forms),
+                size=len(content),
+            )
+        )
     return drafts
 
 
