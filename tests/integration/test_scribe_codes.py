@@ -164,6 +164,14 @@ async def test_a_written_note_is_coded_unasked_and_billing_is_told(writing_town:
     assert told["status"] == "READY" and told["id"] == billing.source_id
 
 
+async def test_a_visit_without_conditions_has_nothing_to_bill(clinician: Clinician) -> None:
+    session_id = await with_note(clinician, "The patient feels well.")
+    told = await coded(clinician, session_id)
+    assert (told["status"], told["entities"]) == ("READY", [])
+    released = await clinician.core.release.of_encounter(clinician.organization.id, session_id)
+    assert ReleasedKind.BILLING not in {each.kind for each in released}
+
+
 async def test_with_sign_off_billing_is_told_when_the_note_is_signed(writing_town: Town) -> None:  # noqa: F811
     clinician = await writing_town.clinician(await writing_town.practice(release=ReleasePolicy.SIGN_OFF))
     session_id = await with_note(clinician)

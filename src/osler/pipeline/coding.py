@@ -59,7 +59,8 @@ class EncounterCoding:
                 await self._coding.follow(transaction, job.organization_id, codes.encounter_id)
                 return
             ready = await self._coding.complete(transaction, codes, entities, visit)
-            await self._release.release_billing(transaction, ready)
+            if ready.entities:
+                await self._release.release_billing(transaction, ready)
 
     async def failed(self, job: Job, code: str) -> None:
         """Show that the visit could not be coded, with the error's code."""

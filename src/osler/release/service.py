@@ -204,7 +204,7 @@ class ReleaseService:
                 await self._show_document(transaction, actor, document)
         if self._codes is not None:
             coded = await self._codes.of_encounter(transaction, organization_id, encounter_id)
-            ready = [codes for codes in coded if codes.status is CodingStatus.READY]
+            ready = [codes for codes in coded if codes.status is CodingStatus.READY and codes.entities]
             if ready:
                 await self._show_billing(transaction, actor, max(ready, key=lambda codes: codes.created_at))
         event = AuditEvent(
