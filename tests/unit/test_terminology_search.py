@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from osler.coding.terminology import SYSTEMS, Terminology, system_named
-from osler.engines.terminology.lexicon import lay_phrases
+from osler.engines.terminology.lexicon import clinical_phrases, lay_phrases
 from osler.engines.terminology.store import TerminologyStore
 from osler.engines.terminology.typing_errors import distance
 from osler.engines.terminology.words import required_and_optional, tokens
@@ -41,6 +41,11 @@ def first(terminology: Terminology, text: str) -> str:
         ("low back pain", "M54.50"),
         ("knee pain", "M25.569"),
         ("aortic aneurysm", "I71.9"),
+        ("cholelithiasis", "K80.20"),
+        ("pulmonary embolism", "I26.99"),
+        ("nausea and vomiting", "R11.2"),
+        ("aortic stenosis", "I35.0"),
+        ("alcohol use disorder", "F10.10"),
         # type, stage, control, complication
         ("type 2 diabetes with neuropathy", "E11.40"),
         ("moderate persistent asthma with acute exacerbation", "J45.41"),
@@ -201,3 +206,20 @@ def test_words_have_one_form() -> None:
 )
 def test_slips_of_the_keys_are_counted(a: str, b: str, slips: int) -> None:
     assert distance(a, b) == distance(b, a) == slips
+
+
+def test_what_clinicians_write_leads_to_its_code(american: Terminology) -> None:
+    assert len(clinical_phrases()) >= 100
+    for phrase, code in clinical_phrases():
+        target = american.unspecified(code)
+        assert target is not None, (phrase, code)
+        found = american.find(target)
+        assert found is not None
+        assert found.valid, (phrase, code)
+        assert target in [match.code for match in american.search(phrase, 3)], phrase
+
+
+def test_letters_that_name_a_type_are_no_stop_words(american: Terminology) -> None:
+    assert first(american, "hepatitis A") == "B15.9"
+    assert first(american, "hepatitis B") == "B19.10"
+    assert first(american, "influenza A") == "J10.1"

@@ -11,7 +11,7 @@ from typing import Final
 from osler.engines.terminology import icd9cm
 from osler.engines.terminology.icd9cm import read_icd9cm
 from osler.engines.terminology.icd10cm import read_icd10cm
-from osler.engines.terminology.lexicon import lay_phrases
+from osler.engines.terminology.lexicon import clinical_phrases, lay_phrases
 from osler.engines.terminology.release import Release
 from osler.engines.terminology.writing import key, write_index
 
@@ -35,6 +35,8 @@ def icd10cm(data: Path) -> Release:
             entries[key(code)].names.append((name, "disease-ontology"))
     for phrase in lay_phrases():
         entries[key(phrase.code)].names.append((phrase.phrase, "lay"))
+    for text, code in clinical_phrases():
+        entries[key(code)].names.append((text, "clinical"))
     return release
 
 

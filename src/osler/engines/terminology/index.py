@@ -14,7 +14,7 @@ from osler.coding.terminology import Code, CodeMatch, Installed, Laterality, Syn
 from osler.engines.terminology.container import Texts, read_arrays
 from osler.engines.terminology.excludes import names_code
 from osler.engines.terminology.search import Fit, NameSearch, combined
-from osler.engines.terminology.words import tokens
+from osler.engines.terminology.words import WEAK, tokens
 from osler.engines.terminology.writing import ACTIVE, BILLABLE, FORMAT, SEVENTH, key
 
 _CANDIDATES: Final = 30
@@ -52,6 +52,7 @@ class IndexedTerminology:
         self._sources: list[str] = header["sources"]
         self._extra_of = lru_cache(maxsize=4096)(self._read_extra)
         self._search = NameSearch(arrays, self._sources)
+        self._weak = self._search.words_of(" ".join(sorted(WEAK)))
         self._order = np.argsort(arrays["name_code"], kind="stable")
         self._starts = np.searchsorted(arrays["name_code"][self._order], np.arange(len(self._codes) + 1))
 
@@ -128,9 +129,8 @@ class IndexedTerminology:
             if self._arrays["default"][at] < 0:
                 return None
             if closely and not self._arrays["flags"][at] & BILLABLE:
-                left = (
-                    frozenset(fit.question.known) - self._described(at) - self._search.words_of(self._names[fit.name])
-                )
+                left = frozenset(fit.question.known) - self._weak - self._described(at)
+                left -= self._search.words_of(self._names[fit.name])
                 at, gained = self._descend(at, left)
                 asked = min(1.0, asked + _FROM_BELOW * gained / fit.question.weight)
             at = int(self._arrays["default"][at])

@@ -27,6 +27,12 @@ def lay_phrases() -> tuple[LayPhrase, ...]:
     return tuple(LayPhrase(*row) for row in table("lay.tsv"))
 
 
+@cache
+def clinical_phrases() -> tuple[tuple[str, str], ...]:
+    """Return what clinicians write where ICD-10-CM has other words, each with its code (``data/clinical.tsv``)."""
+    return tuple((phrase, code) for phrase, code in table("clinical.tsv"))
+
+
 def rewritings(words: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return the words with abbreviations written out, and also with lay phrases in clinical words."""
     written_out = _replaced(words, _abbreviations(), whole=False)

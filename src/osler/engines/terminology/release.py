@@ -14,6 +14,7 @@ SOURCES: Final = (
     "description",
     "inclusion",
     "lay",
+    "clinical",
     "disease-ontology",
     "neoplasm-table",
     "drug-table",

@@ -15,6 +15,7 @@ from osler.engines.terminology.words import tokens
 _SOURCE_WEIGHT: Final[Mapping[str, float]] = {
     "description": 1.0,
     "lay": 0.995,
+    "clinical": 0.995,
     "inclusion": 0.99,
     "synonym": 0.99,
     "neoplasm-table": 0.95,
@@ -31,6 +32,10 @@ _REWRITTEN: Final = 0.985
 _MISSPELT: Final = 0.8
 _ASKED: Final = 0.65
 """Share of the question's words, against that of the name's, in how well both fit."""
+
+
+_WHOLLY: Final = 0.999
+"""From here on a name is what was asked for, however unlikely its code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,9 @@ class NameSearch:
         self._name_weight = arrays["name_weight"]
         self._postings = tuple((arrays[label], arrays[f"{label}_offsets"]) for label in ("required", "optional"))
         self._at = lru_cache(maxsize=8192)(self._find)
+        self._prior = arrays["prior"][arrays["name_code"]]
         worth = np.array([_SOURCE_WEIGHT[source] for source in sources], dtype=np.float32)
-        self._worth = worth[arrays["name_source"]] * arrays["prior"][arrays["name_code"]]
+        self._worth = worth[arrays["name_source"]]
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -141,11 +147,11 @@ class NameSearch:
         names = np.flatnonzero(required > 0)
         asked = np.minimum((required[names] + optional[names]) / question.weight, 1.0)
         named = np.minimum(required[names] / self._name_weight[names], 1.0)
-        scores = asked**_ASKED * named ** (1 - _ASKED) * self._worth[names]
+        fits = asked**_ASKED * named ** (1 - _ASKED)
+        worth = self._worth[names] * np.where(fits > _WHOLLY, 1.0, self._prior[names])
+        scores = fits * worth
         top = np.argpartition(-scores, limit)[:limit] if len(names) > limit else np.arange(len(names))
         return [
-            Fit(
-                int(names[i]), float(asked[i]), float(named[i]), float(question.worth * self._worth[names[i]]), question
-            )
+            Fit(int(names[i]), float(asked[i]), float(named[i]), float(question.worth * worth[i]), question)
             for i in top
         ]

@@ -110,7 +110,9 @@ class TerminologyStore:
             return
         american = self.get("ICD-10-CM")
         assert isinstance(american, IndexedTerminology)
-        self._keep(icd10.read_icd10(source, american.names(("description", "inclusion", "lay", "neoplasm-table"))))
+        self._keep(
+            icd10.read_icd10(source, american.names(("description", "inclusion", "lay", "clinical", "neoplasm-table")))
+        )
 
     def _keep(self, release: Release) -> Path:
         folder = self._folder / release.system.lower()

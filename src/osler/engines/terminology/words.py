@@ -23,7 +23,7 @@ STOP: Final = frozenset(
 WEAK: Final = frozenset(
     {"unspecified", "nos", "nec", "specified", "other", "elsewhere", "classified", "mellitus", "disorder", "disease",
      "condition", "syndrome", "type", "stage", "grade", "site", "part", "uncomplicated", "essential", "primary",
-     "problem", "encounter", "initial", "organism"}
+     "problem", "encounter", "initial", "organism", "nonrheumatic", "personal"}
 )  # fmt: skip
 """Words that weigh little: many names have them, and people leave them out."""
 
@@ -34,6 +34,11 @@ _NUMBERS: Final = {
 }  # fmt: skip
 _COUNTED: Final = frozenset({"type", "stage", "grade", "class", "category", "degree", "phase"})
 """Words beside which ``i`` and ``v`` are numbers."""
+_LETTERED: Final = _COUNTED | {
+    "hepatitis", "influenza", "vitamin", "group", "factor", "haemophilia", "hemophilia", "streptococcus", "strep",
+    "immunoglobulin", "virus", "flu",
+}  # fmt: skip
+"""Words after which ``a`` is a letter of the alphabet."""
 
 
 def fold(text: str) -> str:
@@ -58,7 +63,7 @@ def tokens(text: str) -> tuple[str, ...]:
         elif word == "v":
             word = "5"
         word = word.removesuffix("'s").replace("'", "")
-        if word and word not in STOP:
+        if word and (word not in STOP or (word == "a" and at > 0 and found[at - 1] in _LETTERED)):
             result.append(canonical(word))
     return tuple(result)
 

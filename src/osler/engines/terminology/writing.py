@@ -28,7 +28,8 @@ _LESS_LIKELY: Final = {"ICD-10-CM": "OPQTVWXYZ", "ICD-10": "OPQTVWXYZ", "ICD-9-C
 _PRIORS: Final = (
     (re.compile(r"classified elsewhere|due to underlying condition", re.I), 0.8),
     (re.compile(r"^other\b(?!.*unspecified)|other specified", re.I), 0.9),
-    (re.compile(r"(?<!not )intractable|\bruptured\b", re.I), 0.96),
+    (re.compile(r"(?<!not )intractable|\bruptured\b|with foreign body|family history", re.I), 0.93),
+    (re.compile(r"\b(?:rheumatic|congenital|hereditary|newborn|neonatal)\b", re.I), 0.95),
 )
 """Names of codes that are meant only if the words say so; "not elsewhere classified" is none of them."""
 
@@ -97,7 +98,9 @@ def _names(entries: list[Entry]) -> tuple[list[str], list[int], list[int]]:
         if not entry.active:
             continue
         seen: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
-        for text, source in ((entry.description, "description"), *entry.names):
+        # The same words may be said by several sources: Osler's choice among codes comes first.
+        names_ = sorted(entry.names, key=lambda name: name[1] != "clinical")
+        for text, source in ((entry.description, "description"), *names_):
             words = required_and_optional(text)
             if words[0] and words not in seen:
                 seen.add(words)
@@ -164,14 +167,25 @@ def _prior(system: str, entry: Entry) -> float:
 
 
 def _defaults(entries: list[Entry], children: list[list[int]]) -> list[int]:
-    """For each code the code below it that says no more: itself, or the unspecified one of its children; -1 if none."""
+    """For each code the one below it that says no more: itself, one of its words, an unspecified one; -1 if none."""
     default = [-1] * len(entries)
+    named: dict[frozenset[str], set[int]] = defaultdict(set)
+    for number, entry in enumerate(entries):
+        said = [term for term in entry.notes.get("inclusion_terms", ()) if term.endswith("NOS") or "(" in term]
+        if "other" not in entry.description.lower():
+            said.append(entry.description)
+        for text in said:
+            named[frozenset(required_and_optional(text)[0])].add(number)
     for number in range(len(entries) - 1, -1, -1):  # children stand after their parents
         entry = entries[number]
         if entry.billable or entry.seventh:
             default[number] = number
             continue
         if re.search(r"[-\s]", entry.code):  # chapters and blocks stand for no code
+            continue
+        same = named[frozenset(required_and_optional(entry.description)[0])] & _all_below(number, children)
+        if same and default[min(same)] >= 0:
+            default[number] = default[min(same)]
             continue
         below = [
             child for child in children[number] if child > number and default[child] >= 0 and entries[child].active
@@ -180,6 +194,17 @@ def _defaults(entries: list[Entry], children: list[list[int]]) -> list[int]:
             best = max(below, key=lambda child: (_unspecific(entries[child], entry), -child))
             default[number] = default[best]
     return default
+
+
+def _all_below(number: int, children: list[list[int]]) -> set[int]:
+    found: set[int] = set()
+    waiting = list(children[number])
+    while waiting:
+        child = waiting.pop()
+        if child not in found:
+            found.add(child)
+            waiting += children[child]
+    return found
 
 
 def _unspecific(entry: Entry, above: Entry) -> float:
