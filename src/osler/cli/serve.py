@@ -111,8 +111,7 @@ async def opened_for_service(settings: "Settings", *, execute: bool) -> "AsyncIt
             else:
                 background.append(asyncio.create_task(_warm_up(core), name="warming the speech engines"))
             background.append(asyncio.create_task(core.housekeeping.run(), name="housekeeping"))
-            # Whoever waits for the first note is not to wait for the writer's lexicons too.
-            background.append(asyncio.create_task(core.composing.warm(), name="warming the writer"))
+            background.append(asyncio.create_task(_warm_writer(core), name="warming the writer"))
         try:
             yield core
         finally:
@@ -135,6 +134,14 @@ async def _warm_up(core: "Core") -> None:
         await core.speech_engines.warm_up()
     except OslerError as error:
         structlog.get_logger().warning("the speech models could not be loaded", error=type(error))
+
+
+async def _warm_writer(core: "Core") -> None:
+    """Load the writer's lexicons once the process has settled, so that whoever waits for the first note does not."""
+    import asyncio
+
+    await asyncio.sleep(WARM_UP_AFTER)
+    await core.composing.warm()
 
 
 def _listen(host: str, port: int) -> socket.socket:
