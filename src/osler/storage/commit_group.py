@@ -7,6 +7,7 @@ work only.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from osler.kernel.errors import OslerError
@@ -25,7 +26,9 @@ and again, and is not told when it is free."""
 class CommitGroup:
     """Who waits to write, and who waits for the commit of what he wrote. Belongs to one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, rescue: Callable[[], None]) -> None:
+        """``rescue`` has an abandoned group committed soon."""
+        self._rescue = rescue
         self.waiting = 0
         self.is_active = False
         self.shared: dict[object, Any] = {}
@@ -38,10 +41,10 @@ class CommitGroup:
         """Whether somebody waits for a commit."""
         return bool(self._ended)
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether somebody waits for a commit that nobody is going to make."""
-        return self.is_pending and not self.waiting and not self.is_active
+    def leave(self) -> None:
+        """Note that somebody left, and see to it that nobody waits for a commit that nobody is going to make."""
+        if self.is_pending and not self.waiting and not self.is_active:
+            self._rescue()
 
     def begin(self) -> None:
         """Note that a transaction began that others may join."""

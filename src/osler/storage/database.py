@@ -112,7 +112,7 @@ class SqlDatabase:
             self._writers = engine.execution_options(isolation_level="READ COMMITTED")
             self._readers = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._loose = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._group = CommitGroup() if self.is_sqlite else None
+        self._group = CommitGroup(self._close_soon) if self.is_sqlite else None
         self._writing: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -173,17 +173,20 @@ class SqlDatabase:
             return connection
         finally:
             group.waiting -= 1
-            if group.is_abandoned:  # others had left their commit to this one
-                self._closing.add(task := asyncio.create_task(self._close(group)))
-                task.add_done_callback(self._closing.discard)
+            group.leave()  # if this one failed, others may have left their commit to it
 
-    async def _close(self, group: CommitGroup) -> None:
+    def _close_soon(self) -> None:
+        self._closing.add(task := asyncio.create_task(self._close()))
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self) -> None:
         """Commit for those who wait for it. What goes wrong is told to them."""
+        assert self._group is not None
         try:
             async with self._transaction(self._writers, writes=True):
                 pass
         except BaseException as error:
-            group.fail(error)
+            self._group.fail(error)
             if not isinstance(error, OslerError):
                 raise
 
@@ -406,6 +409,7 @@ async def _commit_in(group: CommitGroup, connection: AsyncConnection) -> None:
         durable = group.join()
         group.is_active = False
         await connection.close()
+        group.leave()
         await durable
         return
     try:
