@@ -124,29 +124,25 @@ def _shorter(asked: str, pieces: Sequence[_Piece]) -> list[_Piece]:
     else:
         room = SHARE * sum(len(pieces[n].text.split()) for n in said)
         kept = {ranked[0]}
+        room -= len(pieces[ranked[0]].text.split())
         for n in ranked[1:]:
-            room_left = room - sum(len(pieces[k].text.split()) for k in kept)
-            if len(pieces[n].text.split()) <= room_left:
+            words = len(pieces[n].text.split())
+            if words <= room:
                 kept.add(n)
-    shown = []
+                room -= words
+    marks: dict[int, str] = {}
+    for piece in pieces:
+        marks.setdefault(piece.block, piece.mark)
+    shown: list[_Piece] = []
     for n, piece in enumerate(pieces):
-        if not piece.heading:
-            if n in kept:
-                shown.append(_with_own_mark(pieces, n, kept))
-            continue
-        until = next((k for k in range(n + 1, len(pieces)) if pieces[k].heading), len(pieces))
-        if any(k in kept for k in range(n, until)):
-            shown.append(piece)
+        if piece.heading:
+            until = next((k for k in range(n + 1, len(pieces)) if pieces[k].heading), len(pieces))
+            shown += [piece] if any(k in kept for k in range(n, until)) else []
+        elif n in kept:
+            # Where the sentence that it stood behind is gone, it takes over the mark of the list.
+            leads = not shown or shown[-1].heading or shown[-1].block != piece.block
+            shown.append(_Piece(piece.text, piece.block, marks[piece.block] if leads else piece.mark))
     return shown
-
-
-def _with_own_mark(pieces: Sequence[_Piece], n: int, kept: set[int]) -> _Piece:
-    """Give a sentence the list mark of the one that it stood behind, if that is gone."""
-    piece = pieces[n]
-    same = [k for k in range(len(pieces)) if pieces[k].block == piece.block and not pieces[k].heading]
-    first = pieces[same[0]].mark
-    ahead = any(k in kept for k in same if k < n)
-    return _Piece(piece.text, piece.block, first if first and not ahead else piece.mark)
 
 
 def _worth(pieces: Sequence[_Piece], n: int) -> float:

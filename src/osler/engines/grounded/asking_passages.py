@@ -1,6 +1,7 @@
 """The sources of a visit in passages that can be searched and quoted: who said it, and what it answers."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -17,8 +18,11 @@ from osler.notes.tokens import Token, singular
 from osler.notes.writing import Source, VisitSources
 from osler.speech.model import CLINICIAN, Transcript, Turn
 
-MOST_CHARACTERS: Final = 400_000
-"""Of all sources beside the transcript so much is read, in their order: about 130 pages."""
+MOST_CHARACTERS: Final = 100_000
+"""Of all sources beside the transcript so much is read, in their order: about 30 pages."""
+
+LONGEST_PARAGRAPH: Final = 4_000
+"""Characters of a paragraph that are read: those at its beginning."""
 
 _REPLIES: Final = 2
 """Passages at the beginning of a turn that answer the question before it."""
@@ -35,12 +39,14 @@ _INVITES: Final = re.compile(
 class Passage:
     """A piece of a source that can be quoted: ``turns[turn].text[start:end] == text``.
 
-    ``tokens`` are those of the piece, with their places in the turn; ``stems`` are their words without endings.
+    ``tokens`` are those of the piece, with their places in the turn, whose token ``first`` is the first of them;
+    ``stems`` are their words without endings.
     ``question`` is the passage that it answers, ``before`` the one before it in the same turn.
     """
 
     of: "ReadSource"
     number: int
+    first: int
     turn: int
     start: int
     end: int
@@ -72,6 +78,7 @@ class ReadSource:
         self.source_id = source_id
         self.transcript = transcript
         self._extractor = extractor
+        self._starts_of: tuple[int, Sequence[int]] = (-1, ())
 
     @cached_property
     def findings(self) -> Sequence[Finding]:
@@ -114,13 +121,27 @@ class ReadSource:
 
     def passage_of(self, evidence: Evidence) -> Passage | None:
         """Return the passage that holds the beginning of a quote."""
-        return next((p for p in self.passages if p.turn == evidence.turn and p.start <= evidence.start < p.end), None)
+        inside = self._by_turn.get(evidence.turn, ())
+        return next((p for p in inside if p.start <= evidence.start < p.end), None)
+
+    @cached_property
+    def _by_turn(self) -> Mapping[int, Sequence[Passage]]:
+        found: dict[int, list[Passage]] = {}
+        for passage in self.passages:
+            found.setdefault(passage.turn, []).append(passage)
+        return found
+
+    def _starts(self, turn: int) -> Sequence[int]:
+        """Return where the tokens of a turn start; that of the turn asked for last is kept."""
+        if self._starts_of[0] != turn:
+            self._starts_of = turn, [token.start for token in self.readings[turn].tokens]
+        return self._starts_of[1]
 
     def _passage(self, said: Utterance, former: Sequence[Passage]) -> Passage:
         reading = self.readings[said.turn]
-        inside = [i for i, t in enumerate(reading.tokens) if said.start <= t.start < said.end]
-        tokens = tuple(reading.tokens[i] for i in inside)
-        first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+        starts = self._starts(said.turn)
+        first, last = bisect_left(starts, said.start), bisect_left(starts, said.end)
+        tokens = tuple(reading.tokens[first:last])
         asks = said.is_question or any(
             reading.asks[n] and s < last and first < e and e - s <= 2 * (last - first)
             for n, (s, e) in enumerate(reading.sentences)
@@ -129,6 +150,7 @@ class ReadSource:
         return Passage(
             of=self,
             number=said.index,
+            first=first,
             turn=said.turn,
             start=said.start,
             end=said.end,
@@ -144,7 +166,7 @@ class ReadSource:
 
     def _asked(self, said: Utterance, former: Sequence[Passage]) -> Passage | None:
         """Return the question that a reply's first pieces answer: the last one of the turn before."""
-        inside = [p for p in former if p.turn == said.turn]
+        inside = [p for p in former[-_REPLIES:] if p.turn == said.turn]
         if len(inside) >= _REPLIES:
             return None
         if inside:
@@ -184,10 +206,10 @@ def read_sources(sources: VisitSources, extractor: FindingExtractor) -> Sources:
     for source in sources.others:
         paragraphs: list[str] = []
         for paragraph in source.paragraphs:
-            if len(paragraph) > left:
+            if left <= 0:
                 break
-            left -= len(paragraph)
-            paragraphs.append(paragraph)
+            paragraphs.append(paragraph[: min(left, LONGEST_PARAGRAPH)])
+            left -= len(paragraphs[-1])
         others.append(_beside(source, paragraphs, extractor))
     heard = ReadSource(SourceKind.TRANSCRIPT, "", sources.transcript, extractor)
     return Sources(heard, others, sources.facts)

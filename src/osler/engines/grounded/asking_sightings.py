@@ -128,8 +128,7 @@ def _by_words(source: ReadSource, topic: Topic) -> Iterator[Sighting]:
             continue
         start, end = min(s for s, _ in known), max(e for _, e in known)
         reading = source.readings[passage.turn]
-        first = next(i for i, token in enumerate(reading.tokens) if token.start >= passage.start)
-        span = (first + start, first + end)
+        span = (passage.first + start, passage.first + end)
         yield _read_place(source, reading, passage, span)
 
 

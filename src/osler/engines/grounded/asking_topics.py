@@ -34,8 +34,7 @@ class Unit:
             return None
         for mention in passage.mentions:
             if any(_names(term.concept, self.concepts) for term in mention.terms):
-                first = _offset(passage)
-                return mention.start - first, mention.end - first
+                return mention.start - passage.first, mention.end - passage.first
         for words in self.alternatives:
             if found := _near(passage.stems, words):
                 return found
@@ -144,12 +143,6 @@ def topic_of(text: str, *, without: Iterable[str] = ()) -> Topic:
 
 def _names(concept: str, wanted: frozenset[str]) -> bool:
     return concept in wanted or any(len(each) > 3 and concept.endswith(f" {each}") for each in wanted)
-
-
-def _offset(passage: Passage) -> int:
-    """Return the index in its turn of a passage's first token."""
-    tokens = passage.of.readings[passage.turn].tokens
-    return next(i for i, token in enumerate(tokens) if token.start >= passage.start)
 
 
 def _near(stems: Sequence[str], words: Sequence[str]) -> tuple[int, int] | None:

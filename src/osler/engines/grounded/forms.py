@@ -273,11 +273,13 @@ class _Filling:
         for source in self._sources.all:
             said: list[tuple[SaidDate, Passage]] = []
             for passage in source.passages:
-                if passage.asks or expression("questions", "supposes").search(passage.text):
+                # "In three months, or sooner if it gets worse": the first is settled.
+                settled = _OR_SOONER.sub("", passage.text)
+                if passage.asks or expression("questions", "supposes").search(settled):
                     continue
                 fits = expression("questions", "seen_again").search(passage.text) if again else topic.covered(passage)
                 if fits:
-                    said += [(day, passage) for day in dates_in(passage.text, self._visit_day)]
+                    said += [(day, passage) for day in dates_in(settled, self._visit_day)]
             if said:
                 return self._one_day(said, question)
         return None
@@ -333,6 +335,8 @@ def _is_over(sighting: Sighting) -> bool:
     lasting = sighting.finding is not None and sighting.finding.kind is FindingKind.PROBLEM
     return not lasting or _THEN.search(sighting.passage.text) is not None
 
+
+_OR_SOONER: Final = re.compile(r",? or (sooner|earlier|before( that| then)?)\b.*$", re.IGNORECASE)
 
 _THEN: Final = re.compile(
     r"\b(as a (kid|child|teenager)|used to|in the past|when (i|he|she|you) (was|were)|years ago|no longer"
