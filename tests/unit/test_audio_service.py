@@ -24,6 +24,7 @@ from osler.kernel.errors import (
     NotFoundError,
 )
 from osler.kernel.jobs import JobKind
+from osler.kernel.transactions import Transaction, joining
 from osler.storage.database import SqlDatabase
 from tests.pipeline_lab import CLIENT, Laboratory, chunks_of, laboratory, tones
 
@@ -87,6 +88,30 @@ async def test_a_client_that_breaks_off_leaves_nothing(lab: Laboratory) -> None:
     with pytest.raises(ConnectionError):
         await lab.audio.upload(CLIENT, lab.organization.id, encounter.id, breaking_off())
     assert lab.stored_blobs() == 0 and await lab.audio.recordings(lab.organization.id, encounter.id) == []
+
+
+async def test_what_is_asked_before_the_bytes_come_counts_as_no_effect(lab: Laboratory) -> None:
+    """A repeat of an upload that was cut off must be able to do the work."""
+    encounter = await lab.encounter()
+    effects: list[int] = []
+
+    async def took_effect(_transaction: Transaction) -> None:
+        effects.append(lab.stored_blobs())
+
+    async def breaking_off() -> AsyncIterator[bytes]:
+        yield tones(0)[:10_000]
+        raise ConnectionError
+
+    with joining(took_effect):
+        with pytest.raises(ConnectionError):
+            await lab.audio.upload(CLIENT, lab.organization.id, encounter.id, breaking_off())
+        assert effects == []
+        recording_id = await lab.start(encounter)
+        assert effects == [0]
+        await lab.segment(encounter, recording_id, 0, tones(0))
+        assert effects == [0, 1]
+        await lab.upload(encounter, tones(0))
+        assert effects == [0, 1, 2]
 
 
 async def test_too_large_an_upload_is_refused(lab: Laboratory) -> None:

@@ -105,8 +105,7 @@ class AudioService:
         InvalidFieldError (too large; ``ended_at`` before the start), StorageError, and what ``chunks`` and ``times``
         raise. After an error nothing of the upload is kept.
         """
-        async with self._database.write() as transaction:
-            await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+        await self._ask_first(organization_id, encounter_id)
         incoming = _Incoming(encounter_id, new_id(), 0, await self._store(organization_id, chunks))
         now = self._clock.now()
         segment, found_type = await self._checked(organization_id, incoming, now)
@@ -189,11 +188,9 @@ class AudioService:
         ConsentRequiredError, ErasedError, NotAudioError, EmptyAudioError, InvalidFieldError (too large; ``index``),
         StorageError, and what ``chunks`` and ``index`` raise.
         """
-        async with self._database.write() as transaction:
-            await self._gate.audio_allowed(transaction, organization_id, encounter_id)
-            recording = await self._of_encounter(transaction, organization_id, encounter_id, recording_id)
-            if isinstance(index, int):
-                await self._place(transaction, recording, _checked_index(index))
+        await self._ask_first(
+            organization_id, encounter_id, recording_id, _checked_index(index) if isinstance(index, int) else None
+        )
         blob = await self._store(organization_id, chunks)
         try:
             index = _checked_index(index if isinstance(index, int) else index())
@@ -277,6 +274,23 @@ class AudioService:
             if recording.encounter_id != encounter_id:
                 raise NotFoundError("There is no such recording.")
             return recording, await self._recordings.segments(transaction, organization_id, recording_id)
+
+    async def _ask_first(
+        self, organization_id: str, encounter_id: str, recording_id: str | None = None, index: int | None = None
+    ) -> None:
+        """Make sure that bytes are worth taking: it is asked again when they are in. Raises as the caller says."""
+
+        async def ask() -> None:
+            async with self._database.write() as transaction:
+                await self._gate.audio_allowed(transaction, organization_id, encounter_id)
+                if recording_id is not None:
+                    recording = await self._of_encounter(transaction, organization_id, encounter_id, recording_id)
+                    if index is not None:
+                        await self._place(transaction, recording, index)
+
+        # In a task of its own, so that what takes part in the caller's transactions has no part in this one: it locks
+        # and changes nothing, and a request that is cut off behind it has had no effect.
+        await asyncio.create_task(ask())
 
     async def _store(self, organization_id: str, chunks: AsyncIterator[bytes]) -> StoredBlob:
         return await self._vault.store(organization_id, chunks, limit=self._max_bytes)
