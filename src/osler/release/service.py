@@ -69,13 +69,9 @@ class ReleaseService:
         if await self._automatic(transaction, transcript.organization_id):
             await self._show_transcript(transaction, SYSTEM, transcript)
 
-    async def transcript_corrected(
-        self, transaction: Transaction, actor: Actor, transcript: TranscriptVersion
-    ) -> None:
+    async def transcript_corrected(self, transaction: Transaction, actor: Actor, transcript: TranscriptVersion) -> None:
         """Show a corrected transcript in place of one that is readable already; else as :meth:`release_transcript`."""
-        shown = await self._releases.of_encounters(
-            transaction, transcript.organization_id, [transcript.encounter_id]
-        )
+        shown = await self._releases.of_encounters(transaction, transcript.organization_id, [transcript.encounter_id])
         if any(document.slot == TRANSCRIPT for document in shown):
             await self._show_transcript(transaction, actor, transcript)
         else:
