@@ -1,6 +1,6 @@
 """Forms of clients: a tree of questions, read strictly, and the same tree with its answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -237,9 +237,3 @@ def evidence_to_json(evidence: Evidence) -> dict[str, Any]:
     """Return a quote as answers carry it; ``kind`` is what it was taken from."""
     told = evidence.to_json()
     return {"kind": told.pop("source"), **told}
-
-
-def by_id(form: Form) -> Iterator[tuple[str, FormQuestion]]:
-    """Yield the questions with their ids."""
-    for question in form.questions:
-        yield question.id, question
