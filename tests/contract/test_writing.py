@@ -25,6 +25,7 @@ def test_a_vendors_client_has_a_note_and_documents_written(
     kind: type[YamlVendor] | type[ProseVendor], deployment: Deployment, clinic: Tenant, written: None
 ) -> None:
     with deployment.client() as http:
+        http.timeout = httpx.Timeout(120)  # the first text waits for a writer that is loaded on a busy machine
         vendor: Vendor = kind(http)
         vendor.sign_in(clinic.key, f"{kind.__name__}@example.org", f"writes-by-{kind.__name__}")
         visit = vendor.start_visit(None, "appointment-4")
