@@ -1,8 +1,7 @@
 """Builds the coder's list of names: ICD-10-CM titles and inclusion terms, and the Disease Ontology's names.
 
 ``python -m osler_evals.build_coder_names --data ../shared/data`` needs the package simple-icd-10-cm (tabular list of
-April 2026) and writes ``names.tsv.gz`` (words, code, source) beside the coder. With ``--learned FILE`` it adds names
-that ``osler_evals.train_coder`` took from coded case reports.
+April 2026) and writes ``names.tsv.gz`` (words, code, source) beside the coder.
 """
 
 import argparse
@@ -34,34 +33,25 @@ def main() -> None:
     """Write the file and say how many names there are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--learned", type=Path)
     parser.add_argument("-o", type=Path, default=_OUT)
     options = parser.parse_args()
     seen: set[tuple[str, str]] = set()
     lines: list[str] = [
         "# Sources: icd: ICD-10-CM tabular list, April 2026 (CDC/NCHS, public domain); disease-ontology: Human Disease "
-        "Ontology (CC0); codiesp: learned from CodiEsp train (Miranda-Escalada et al. 2020, CC BY 4.0)."
+        "Ontology (CC0)."
     ]
     for name, code, source in (
-        *_learned(options.learned),
         *_of_icd(),
         *_of_disease_ontology(options.data / "disease-ontology"),
     ):
         words = bag(name)
         key = " ".join(sorted(words))
-        general = source != vocabulary.LEARNED and words <= _TOO_GENERAL
+        general = words <= _TOO_GENERAL
         if 0 < len(words) <= _LONGEST and len(key) > 3 and not general and (key, code) not in seen:
             seen.add((key, code))
             lines.append(f"{key}\t{code}\t{source}")
     options.o.write_bytes(gzip.compress("\n".join(lines).encode(), 9, mtime=0))
     print(f"{len(lines) - 1} names in {options.o.stat().st_size} bytes")
-
-
-def _learned(path: Path | None) -> Iterator[tuple[str, str, str]]:
-    if path is not None:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            words, code = line.split("\t")[:2]
-            yield words, code, vocabulary.LEARNED
 
 
 def _of_icd() -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ PASSING: Final = re.compile(
     r"^(R|S|T|A0|A4|B3|J0|J1[0-8]|J2|N39|N30|N10|N17|K35|K37|K81|K85|K5[26]|L0[23]|H66|H10|U07|O|I26|I82|I21|N20|G45|I63|I61)"
 )
 """Conditions that are over when they are past; all others last, and who has "a history of" one still has it."""
-_BASIS: Final = {COMMON: 0.95, "icd": 0.9, "codiesp": 0.7, "disease-ontology": 0.85}
+_BASIS: Final = {COMMON: 0.95, "icd": 0.9, "disease-ontology": 0.85}
 
 
 @dataclass(slots=True)

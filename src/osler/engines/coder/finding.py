@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from osler.engines.coder.vocabulary import COMMON, LEARNED, Name, Vocabulary, Word
+from osler.engines.coder.vocabulary import COMMON, Name, Vocabulary, Word
 
 _ENDS: Final = frozenset((".", ";", "!", "?", ":", "..", "...", "•"))
 _COSTS: Final = {
@@ -19,7 +19,7 @@ _COSTS: Final = {
     "no": 9.0,
     "without": 9.0,
 }
-_SOURCES: Final = {COMMON: 0.3, "icd": 0.1, LEARNED: 0.2, "disease-ontology": 0.05}
+_SOURCES: Final = {COMMON: 0.3, "icd": 0.1, "disease-ontology": 0.05}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ COMMON: Final = "common"
 """The source whose names win over all others: read one by one."""
 NO_CONDITION: Final = "-"
 """The code of names that are no condition."""
-LEARNED: Final = "codiesp"
-"""The source of names that were learned from coded case reports."""
 
 
 @dataclass(frozen=True, slots=True)
