@@ -111,6 +111,13 @@ class OslerProcess:
             time.sleep(0.02)
         return found
 
+    def wait_for_request(self, request_id: str, seconds: float = START_SECONDS) -> None:
+        """Wait until it has logged a request of that id."""
+        deadline = time.monotonic() + seconds
+        while not any(line.get("request_id") == request_id for line in self.lines()):
+            assert time.monotonic() < deadline, f"it did not log the request:\n{self.text()}"
+            time.sleep(0.02)
+
 
 class Server(OslerProcess):
     """``osler serve`` on a free port."""

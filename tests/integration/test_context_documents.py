@@ -237,7 +237,10 @@ async def test_a_document_that_is_deleted_or_erased_while_it_is_read_stays_gone(
             )
         await lab.context_parsing.parse(job)
         await lab.context_parsing.failed(job, "EngineError")
-        assert not await lab.context.list(encounter.organization_id, encounter.id)
+        if how == "deleted":
+            assert not await lab.context.list(encounter.organization_id, encounter.id)
+    with pytest.raises(ErasedError):
+        await lab.context.list(encounter.organization_id, encounter.id)
     with pytest.raises(ErasedError):
         await add(lab, encounter)
 
