@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from osler.speech.model import Transcript, Turn
 from tests.scribe_practice import NOBODYS_SESSION, Clinician, Town, ok, refused
 from tests.writing_lab import VISIT, a_visit
 from tests.writing_lab import writing_clinician as writing_clinician
@@ -45,6 +46,7 @@ async def ask(clinician: Clinician, session_id: str, command: str, content: str 
         ("Did he mention chest pain?", r"denied"),
         ("When is the follow-up?", r"two weeks"),
         ("What is the patient allergic to?", r"(?i)penicillin"),
+        ("Is the patient allergic to anything?", r"^Yes:.*(?i:penicillin)"),
         ("What are the medications?", r"Lisinopril\*\* 20 mg"),
         ("What is the blood pressure?", r"138/82"),
     ],
@@ -59,6 +61,19 @@ async def test_an_answer_is_in_the_words_of_the_visit(
     for words, speaker, line in quotes:
         turn = VISIT.turns[int(line) - 1]
         assert turn.speaker == speaker and words.removesuffix(" …") in turn.text
+
+
+@pytest.mark.parametrize("asked", ["Is the patient allergic to anything?", "Does he have any allergies?"])
+async def test_a_bare_reply_answers_a_yes_or_no_question_by_what_it_names(
+    writing_clinician: Clinician, asked: str
+) -> None:
+    said = (
+        Turn("clinician", "That could well be, and are you allergic to anything?"),
+        Turn("patient", "Penicillin. It gives me a rash."),
+    )
+    session_id = await a_visit(writing_clinician, Transcript(turns=said, language="en"))
+    text = text_of(await ask(writing_clinician, session_id, asked))
+    assert "Penicillin (reaction: rash)" in text and "does not say" not in text
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,20 @@ async def test_a_signed_version_stays_and_an_edit_after_it_is_a_new_one_that_is_
     assert len(await clinician.traces("encounter.signed")) == 2
 
 
+@pytest.mark.parametrize("names", [{"patient": "Mr Carter"}, {"patient": "Anna Bloom", "clinician": "Dr Smith"}])
+async def test_speakers_called_by_their_names_are_still_the_patient_and_the_clinician(
+    clinician: Clinician, names: dict[str, str]
+) -> None:
+    session_id = await a_visit(clinician)
+    before = text_of(await ask(clinician, session_id))
+    heard = ok(await clinician.patch(f"/sessions/{session_id}/transcript", {"speakers": names}))
+    assert set(names.values()) <= {turn["speaker"] for turn in heard["turns"]}
+    assert text_of(await ask(clinician, session_id)) == before
+    evidence = ok(await clinician.get(f"/sessions/{session_id}/consult-note/evidence"))
+    for quoted in (each for sentence in evidence["sentences"] for each in sentence["evidence"]):
+        assert heard["turns"][quoted["turn"]]["text"][quoted["start"] : quoted["end"]] == quoted["quote"]
+
+
 async def test_a_note_becomes_stale_when_what_stands_beside_the_transcript_changes(clinician: Clinician) -> None:
     session_id = await a_visit(clinician)
     await ask(clinician, session_id)

@@ -1,6 +1,8 @@
 """What a visit offers to be written from: its transcript, and all that its clinician put beside it."""
 
+import asyncio
 import re
+from dataclasses import replace
 from typing import Final
 
 from osler.access.model import Organization, Visibility
@@ -13,7 +15,8 @@ from osler.kernel.transactions import Database, Transaction
 from osler.notes.model import SourceKind, TextStatus
 from osler.notes.ports import NoteRepository
 from osler.notes.writing import Source, VisitSources
-from osler.speech.model import Transcript
+from osler.speech.dialogue import name_speakers
+from osler.speech.model import CLINICIAN, PATIENT, Transcript
 from osler.speech.ports import TranscriptRepository
 
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -23,6 +26,19 @@ def paragraphs(text: str) -> tuple[str, ...]:
     """Return what stands between the blank lines of a text, without white space around it; never an empty one."""
     found = (each.strip() for each in _BLANK_LINES.split(text.replace("\r\n", "\n").replace("\r", "\n")))
     return tuple(each for each in found if each)
+
+
+def by_role(transcript: Transcript) -> Transcript:
+    """Return a transcript in which the clinician and the patient are called so, whatever labels a person gave them.
+
+    What each says decides where a label has no role. Whoever is neither keeps the label. No text changes.
+    """
+    named = name_speakers(transcript) if transcript.turns else transcript
+    turns = tuple(
+        replace(turn, speaker=known.speaker) if known.speaker in (CLINICIAN, PATIENT) else turn
+        for turn, known in zip(transcript.turns, named.turns, strict=True)
+    )
+    return transcript if turns == transcript.turns else replace(transcript, turns=turns)
 
 
 class SourceService:
@@ -51,11 +67,13 @@ class SourceService:
         Beside it: the text of context documents that were read, the clinician's notes, and of each linked encounter
         the newest written note, or without one its transcript by turns. Of linked encounters only those count that
         the encounter's owner may see and that were not erased. Whether the caller may see the encounter is not asked.
+        A speaker whom a person named ("Mr Carter") is the clinician or patient again, as :func:`by_role` has it.
 
         Raises NotFoundError, ErasedError.
         """
         async with self._database.read() as transaction:
-            return await self.within(transaction, organization_id, encounter_id)
+            sources = await self.within(transaction, organization_id, encounter_id)
+        return replace(sources, transcript=await asyncio.to_thread(by_role, sources.transcript))
 
     async def within(self, transaction: Transaction, organization_id: str, encounter_id: str) -> VisitSources:
         """As :meth:`gather`, in the caller's transaction."""

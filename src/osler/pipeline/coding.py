@@ -10,6 +10,7 @@ from osler.coding.service import CodingService, Visit
 from osler.coding.terminology import Terminologies, Terminology
 from osler.kernel.jobs import Job
 from osler.kernel.transactions import Database
+from osler.notes.gathering import by_role
 from osler.notes.model import ContentType
 from osler.notes.ports import FindingExtractor
 from osler.release.service import ReleaseService
@@ -70,7 +71,7 @@ class EncounterCoding:
                 await self._coding.fail(transaction, asked[0], code)
 
     def _code(self, visit: Visit, terminology: Terminology) -> list[CodedEntity]:
-        transcript = visit.transcript.transcript if visit.transcript else None
+        transcript = by_role(visit.transcript.transcript) if visit.transcript else None
         note = visit.note.content if visit.note else None
         findings = self._load_extractor().extract(transcript) if transcript and transcript.turns else []
         text = note.text if note else ""

@@ -63,7 +63,7 @@ class GroundedAssistant:
                 else _CAN,
             )
             return
-        reply = reply or polar(asked, sources) if is_yes_no(asked) else reply or facts_of(asked, sources)
+        reply = reply or _decided(asked, sources) if is_yes_no(asked) else reply or facts_of(asked, sources)
         reply = None if reply is NONE else reply or searched(asked, sources)
         yield from _told(reply) if reply is not None else _not_said(asked, sources)
 
@@ -86,6 +86,15 @@ class GroundedAssistant:
         plain = wanted("plain").search(asked) is not None
         to_patient = re.search(r"\b(write|for|to|give|tell)\b.*\b(patient|him|her|them)\b", asked, re.IGNORECASE)
         return (lay_summary if plain or to_patient else visit_summary)(sources)
+
+
+def _decided(asked: str, sources: Sources) -> Reply | None:
+    """Answer with yes or no, or else with the facts of the kind that is asked for: "any allergies?" is for each."""
+    reply = polar(asked, sources)
+    if reply is not None and reply.said:
+        return reply
+    facts = facts_of(asked, sources)
+    return reply if facts is None or facts is NONE else facts
 
 
 def is_question(asked: str) -> bool:
