@@ -89,6 +89,94 @@ def test_a_hospital_stay_may_be_coded_by_what_is_probable_and_a_visit_may_not(co
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "Try to stick to a low sodium part healthy diet.",
+        "Low sodium, low fat diet.",
+        "Diet: low sodium.",
+        "Avoid foods high in potassium.",
+        "High fiber, gluten free diet and low potassium snacks.",
+        "Watch the sugar.",
+        "Use the blood pressure cuff at home and keep a headache diary.",
+        "Blood pressure medication and a blood pressure monitor.",
+        "High cholesterol panel.",
+        "Urine pregnancy test today.",
+        "Rapid COVID-19 test performed today in office is negative.",
+        "Flu shot given.",
+        "Flu and COVID shots.",
+        "Fall precautions.",
+        "Continue to work on weight loss.",
+        "Plan for right knee replacement.",
+        "Melanocytic nevus: not identified.",
+        "Flomax at night to avoid dizziness.",
+        "History of aortic aneurysm repair.",
+        "He works from home since the start of COVID-19.",
+        "She fell.",
+    ],
+)
+def test_words_of_a_condition_that_tell_a_diet_a_test_a_device_or_a_plan_are_not_coded(coded: Code, words: str) -> None:
+    assert coded(f"ASSESSMENT AND PLAN\n\n- {words}\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        ("Low sodium.", {"E87.1"}),
+        ("High potassium.", {"E87.5"}),
+        ("COVID-19 test is positive.", {"U07.1"}),
+        ("Unexplained weight loss.", {"R63.4"}),
+        ("Right knee replacement last year.", {"Z96.651"}),
+        ("Aortic aneurysm, scheduled for repair.", {"I71.9"}),
+        ("He had a heart attack in 2018.", {"I25.2"}),
+    ],
+)
+def test_the_same_words_of_a_condition_that_is_there_are_coded(coded: Code, words: str, codes: set[str]) -> None:
+    assert set(coded(f"ASSESSMENT AND PLAN\n\n- {words}\n")) == codes
+
+
+_FOLLOW_UP = """## Chief Complaint
+
+Fatigue.
+
+## History of Present Illness
+
+The patient has been feeling tired. The patient feels low on energy and sometimes light headed. {history}
+
+## Review of Systems
+
+Reports a rash.
+
+## Assessment and Plan
+
+**{assessed}.**
+
+- The blood pressure is not alarmingly high, but it's definitely something to monitor closely.
+"""
+
+
+def test_the_reason_for_the_visit_is_coded_where_no_diagnosis_explains_it(coded: Code) -> None:
+    found = coded(_FOLLOW_UP.format(history="He denies chest pain.", assessed="Hypertension"))
+    assert set(found) == {"I10", "R53.83", "R42"}
+
+
+def test_a_sign_that_is_part_of_a_coded_diagnosis_is_not_coded_beside_it(coded: Code) -> None:
+    assert set(coded(_FOLLOW_UP.format(history="", assessed="Iron deficiency anemia"))) == {"D50.9"}
+
+
+def test_a_condition_goes_by_its_own_affirmed_name(coded: Code) -> None:
+    found = coded(_FOLLOW_UP.format(history="His blood pressure was slightly elevated.", assessed="Hypertension"))
+    assert found["I10"].entity == "Hypertension"
+    assert "blood pressure is not alarmingly high" not in {reference.quote for reference in found["I10"].references}
+
+
+def test_a_smoker_is_coded_as_one_and_who_stopped_as_one_who_did(coded: Code) -> None:
+    now = "Social: he has a long history of smoking and is currently a smoker."
+    then = "Social: former smoker, previously smoked two packs a day."
+    assert set(coded(f"ASSESSMENT\n\n{now}\n")) == {"F17.200"}
+    assert set(coded(f"ASSESSMENT\n\n{then}\n")) == {"Z87.891"}
+
+
+@pytest.mark.parametrize(
     ("words", "codes"),
     [
         ("Hypertension. Congestive heart failure.", {"I11.0", "I50.9"}),

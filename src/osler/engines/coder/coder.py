@@ -7,24 +7,24 @@ from typing import Final
 from osler.coding.coder import CodedEntity, CodingTask, RankedCode, Reference, ReferenceSource, Setting, with_conflicts
 from osler.coding.terminology import Terminology
 from osler.engines.coder.combining import combined
+from osler.engines.coder.compounds import is_everyday, is_something_else
 from osler.engines.coder.drafts import PASSING, Draft, score_of
 from osler.engines.coder.finding import Mention, Sentence, mentions, sentences
+from osler.engines.coder.reasons import SIGNS, reasons
 from osler.engines.coder.refining import alternatives
 from osler.engines.coder.remembered import RememberedTerminology
 from osler.engines.coder.said import said
-from osler.engines.coder.standing import Section, Standing, sections, standing
+from osler.engines.coder.standing import Section, Standing, is_answered_no, sections, standing
 from osler.engines.coder.systems import code_in
-from osler.engines.coder.vocabulary import NO_CONDITION, Word, vocabulary, words_of
+from osler.engines.coder.vocabulary import NO_CONDITION, Word, bag, vocabulary, words_of
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Raised when the same note would give other codes."""
 
 _SIDES: Final = frozenset(("right", "left", "bilateral"))
 _SIMILAR: Final = 5
-_SIGNS: Final = ("R", "M25.5", "M79.6", "G89", "L53.9", "L29.9", "T14", "T78.40")
-"""Codes of complaints: where a note has an assessment, only those that it names are coded."""
 _LONGEST_LINE: Final = 8
 _SURE: Final = 0.75
 """The least score with which a terminology's own search names a line of the assessment."""
@@ -33,8 +33,10 @@ _NOT_CODED: Final = frozenset(
     (":", "no", "not", "denies", "denied", "without", "negative", "rule", "possible", "likely", "probable", "suspected")
 ) | frozenset(("if", "may", "might", "should", "will", "continue", "start", "stop", "increase", "decrease", "refer"))
 """Words of lines that name no present condition: denials, doubts, plans, labels of what follows."""
-_ABBREVIATED: Final = frozenset(("af", "cad", "pad", "sob", "mono", "aki", "gad", "hf"))
-"""Abbreviations that are words of everyday speech or of other fields in small letters."""
+_LOOSE: Final = 1.0
+"""The cost from which the words of a name stand too far apart to name the condition themselves."""
+_TO_COME: Final = ("Z89", "Z90", "Z94", "Z95", "Z96", "Z98", "R63.4")
+"""Codes of what was done, or happened of itself: none of what is only wanted or still to come."""
 
 
 class GroundedCoder:
@@ -76,24 +78,30 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
     assessed = Section.LEADING in parts
     wide = frozenset(form for word in words for form in word.forms)
     drafts: list[Draft] = []
+    told: list[tuple[Draft, Section, int]] = []
     named = mentions(words, cut, vocabulary())
     for mention in named:
-        if mention.names[0].code == NO_CONDITION or _is_everyday(text, words, mention):
+        if mention.names[0].code == NO_CONDITION or is_everyday(text, words, mention):
+            continue
+        if is_something_else(words, cut, mention, complaint=mention.names[0].code.startswith(SIGNS)):
             continue
         sentence = cut[mention.sentence]
         stands = standing(words, sentence, mention, parts[mention.sentence])
-        if not _coded(stands, task.setting):
+        if not _coded(stands, task.setting) or is_answered_no(words, cut, mention):
             continue
         draft = _draft(text, words, sentence, mention, stands, terminology, wide)
-        if draft is None or (stands.former and PASSING.match(draft.code)):
+        if draft is None or _is_over(draft, stands) or (stands.planned and draft.code.startswith(_TO_COME)):
             continue
-        if stands.section is Section.MEDICATION and draft.code.startswith(_SIGNS):
-            continue
-        if assessed and not draft.leading and draft.code.startswith(_SIGNS) and task.setting is Setting.OUTPATIENT:
-            continue
+        if draft.code.startswith(SIGNS):
+            if stands.section is Section.MEDICATION:
+                continue
+            if assessed and not draft.leading and task.setting is Setting.OUTPATIENT:
+                told.append((draft, stands.section, mention.sentence - parts.index(stands.section)))
+                continue
         drafts.append(draft)
         if draft.other_side:
             drafts.append(replace(draft, code=draft.other_side, references=list(draft.references), other_side=None))
+    drafts += reasons(told, drafts)
     drafts += _of_unnamed_lines(text, words, cut, parts, {mention.sentence for mention in named}, terminology)
     return drafts
 
@@ -133,18 +141,22 @@ def _of_unnamed_lines(
     return drafts
 
 
-def _is_everyday(text: str, words: Sequence[Word], mention: Mention) -> bool:
-    token = words[mention.start].token
-    alone = mention.end - mention.start == 1 and token.norm in _ABBREVIATED
-    return alone and not text[token.start : token.end].isupper()
-
-
 def _coded(stands: Standing, setting: Setting) -> bool:
     if stands.section is Section.MEDICATION and not stands.treated:
         return False
     if stands.denied or stands.family or stands.hypothetical or stands.section in (Section.FAMILY, Section.SKIPPED):
         return False
     return not stands.uncertain or setting is Setting.INPATIENT
+
+
+def _is_over(draft: Draft, stands: Standing) -> bool:
+    """Say whether what is named was once, and is no more; a heart attack leaves a code of its own."""
+    if stands.former and draft.code.startswith("I21"):
+        draft.code, draft.hint, draft.others = "I25.2", None, []
+        return False
+    ceased = stands.ceased and draft.code.startswith("F17")
+    era = stands.era and draft.code.startswith("U07")
+    return ceased or era or stands.operated or (stands.former and PASSING.match(draft.code) is not None)
 
 
 def _draft(
@@ -177,7 +189,14 @@ def _draft(
         words=name.words,
         size=len(name.words) + len(near & _SIDES),
         other_side=refined.other_side,
+        close=mention.cost < _LOOSE,
+        titled=_is_titled(terminology, refined.code, name.words),
     )
+
+
+def _is_titled(terminology: Terminology, code: str, words: frozenset[str]) -> bool:
+    found = terminology.find(code)
+    return found is not None and not words.isdisjoint(bag(found.description) - _SIDES)
 
 
 def _sides(words: Sequence[Word], sentence: Sentence, mention: Mention) -> frozenset[str]:

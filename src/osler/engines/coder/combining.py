@@ -53,6 +53,8 @@ def combined(drafts: Sequence[Draft], terminology: Terminology, setting: Setting
     if setting is Setting.OUTPATIENT:
         kept = _without_signs(kept, terminology)
     codes = {draft.code for draft in kept}
+    if setting is Setting.OUTPATIENT and _any("F17")(codes):
+        kept = [draft for draft in kept if draft.code != "Z87.891"]  # a smoker has a history of smoking, too
     for draft in kept:
         for single, holds, both in _RULES:
             if draft.code == single and holds(codes):

@@ -16,8 +16,11 @@ _BASIS: Final = {COMMON: 0.95, "icd": 0.9, "disease-ontology": 0.85}
 
 @dataclass(slots=True)
 class Draft:
-    """A condition with its code. ``leading``: the assessment names it. ``words``: the forms of its words, ``size`` how
-    many and whether a side is named; ``other_side``: the code of the left side where both are meant.
+    """A condition with its code.
+
+    ``leading``: the assessment names it. ``words``: the forms of its words, ``size`` how many and whether a side is
+    named; ``other_side``: the code of the left side where both are meant; ``close``: its words stand together;
+    ``titled``: they are those of the code's title.
     """
 
     code: str
@@ -30,15 +33,22 @@ class Draft:
     words: frozenset[str] = frozenset()
     size: int = 0
     other_side: str | None = None
+    close: bool = True
+    titled: bool = False
 
     def take(self, other: "Draft") -> None:
         """Add what another draft of the same condition found; the words of the fuller mention name it."""
-        if (other.leading, other.size, other.score) > (self.leading, self.size, self.score):
+        if other._worth > self._worth:
             self.text, self.words, self.size = other.text, other.words, other.size
+            self.close, self.titled = other.close, other.titled
         self.score = max(self.score, other.score)
         self.leading = self.leading or other.leading
         self.others += [code for code in other.others if code not in self.others]
         self.references += [reference for reference in other.references if reference not in self.references]
+
+    @property
+    def _worth(self) -> tuple[bool, bool, bool, int, float]:
+        return self.close, self.leading, self.titled, self.size, self.score
 
 
 def score_of(source: str, cost: float, leading: bool) -> float:

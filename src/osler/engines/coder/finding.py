@@ -17,6 +17,11 @@ _COSTS: Final = {
     "-": 0.2,
     "but": 9.0,
     "no": 9.0,
+    "not": 9.0,
+    "n't": 9.0,
+    "never": 9.0,
+    "nor": 9.0,
+    "palpation": 9.0,
     "without": 9.0,
 }
 _SOURCES: Final = {COMMON: 0.3, "icd": 0.1, "disease-ontology": 0.05}

@@ -1,5 +1,6 @@
 """How a named condition stands, by the words near it and its section: denied, another's, feared, uncertain, past."""
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Section(Enum):
     FAMILY = auto()
     MEDICATION = auto()
     SKIPPED = auto()
+    COMPLAINT = auto()
+    TOLD = auto()
     OTHER = auto()
 
 
@@ -37,7 +40,10 @@ _UNREAD: Final = frozenset((Section.FAMILY, Section.MEDICATION, Section.SKIPPED)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a condition stands with the patient. ``treated``: the words before it say that something is taken for it."""
+    """How a condition stands with the patient. ``treated``: the words before it say that something is taken for it;
+    ``planned``: what is wanted or still to come; ``ceased``: a habit given up; ``era``: a time is named by it;
+    ``operated``: an operation of the past is named, which took it away.
+    """
 
     denied: bool = False
     family: bool = False
@@ -45,6 +51,10 @@ class Standing:
     uncertain: bool = False
     former: bool = False
     treated: bool = False
+    planned: bool = False
+    ceased: bool = False
+    era: bool = False
+    operated: bool = False
     section: Section = Section.NONE
 
 
@@ -60,6 +70,8 @@ def sections(text: str, words: Sequence[Word], cut: Sequence[Sentence]) -> list[
             (Section.MEDICATION, "medication"),
             (Section.LEADING, "leading"),
             (Section.PAST, "past"),
+            (Section.COMPLAINT, "complaint"),
+            (Section.TOLD, "told"),
             (Section.OTHER, "other"),
         )
         for name in _cues()["sections"][key]
@@ -83,7 +95,7 @@ def standing(words: Sequence[Word], sentence: Sentence, mention: Mention, sectio
     norms = [word.token.norm for word in words[sentence.start : sentence.end]]
     start, end = mention.start - sentence.start, mention.end - sentence.start
     inside = norms[start:end]
-    former = _before(norms, start, "former") or _after(norms, end, "former")
+    former = _before(norms, start, "former") or _after(norms, end, "former") or _is_dated(norms[end:])
     if former and any(_found(norms, 0, start, "former", "unless")):
         former = False
     return Standing(
@@ -93,7 +105,32 @@ def standing(words: Sequence[Word], sentence: Sentence, mention: Mention, sectio
         uncertain=_before(norms, start, "uncertain") or _after(norms, end, "uncertain"),
         former=former,
         treated="for" in norms[max(0, start - _CLOSE) : start],
+        planned=_before(norms, start, "planned") or _after(norms, end, "planned"),
+        ceased=_before(norms, start, "ceased"),
+        era=_before(norms, start, "era"),
+        operated=_operation(norms, end) and (section is Section.PAST or _before(norms, start, "operated")),
         section=section,
+    )
+
+
+def _is_dated(following: Sequence[str]) -> bool:
+    """Say whether the year of an event comes next: "a heart attack in 2018"."""
+    return bool(following[1:]) and following[0] == "in" and re.fullmatch(r"(?:19|20)\d\d", following[1]) is not None
+
+
+def _operation(norms: Sequence[str], end: int) -> bool:
+    return bool(frozenset(_cues()["things"]["operation"]).intersection(norms[end : end + 1]))
+
+
+def is_answered_no(words: Sequence[Word], cut: Sequence[Sentence], mention: Mention) -> bool:
+    """Say whether a form denies what it names before a colon: "Melanocytic nevus: not identified"."""
+    sentence = cut[mention.sentence]
+    if words[sentence.end - 1].token.norm != ":" or mention.sentence + 1 == len(cut):
+        return False
+    answer = cut[mention.sentence + 1]
+    norms = [word.token.norm for word in words[answer.start : answer.end]]
+    return norms in (["no"], ["no", "."]) or any(
+        at == 0 for _, at in _found(norms, 0, len(norms), "answered", "before")
     )
 
 
