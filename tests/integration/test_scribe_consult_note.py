@@ -137,6 +137,22 @@ async def test_a_template_of_headings_alone_is_filled_by_what_the_headings_name(
     assert refused(await ask(clinician, session_id, **nothing), 422)["field"] == "third_party_template"
 
 
+async def test_words_on_how_to_list_things_do_not_hide_what_is_asked_for(clinician: Clinician) -> None:
+    session_id = await a_visit(clinician)
+    own = "Medications: [medications, with dose]\n\nPlan:\n- [each plan item]\n"
+    said = text_of(await ask(clinician, session_id, template_id=None, third_party_template=own))
+    medications, plan = said.split("Plan:\n")
+    assert medications.startswith("Medications: ") and "lisinopril 10 mg" in medications
+    assert plan.startswith("- ") and "\n- " in plan and "X-ray" in plan
+
+
+async def test_a_note_that_no_word_of_the_visit_fits_says_what_to_do(clinician: Clinician) -> None:
+    session_id = await a_visit(clinician)
+    answer = await ask(clinician, session_id, template_id=None, third_party_template="Visual acuity: [visual acuity]")
+    detail = refused(answer, 409)
+    assert detail["type"] == "NoClinicalContentError" and "template" in detail["msg"]
+
+
 async def test_an_addition_is_a_source_of_its_own(clinician: Clinician) -> None:
     session_id = await a_visit(clinician)
     said = text_of(await ask(clinician, session_id, addition="The patient also takes metformin 500 mg twice daily."))

@@ -19,6 +19,10 @@ def names(placeholder: str) -> list[str]:
         ("Mention past medical history and previous surgeries", ["history"]),
         ("reason for visit and history of present illness", ["chief_complaint", "hpi"]),
         ("medications and allergies", ["medications", "allergies"]),
+        ("medications, with dose and frequency", ["medications"]),
+        ("list current medications, doses and frequencies", ["medications"]),
+        ("each plan item", ["assessment_plan"]),
+        ("list every plan item as a separate bullet point", ["assessment_plan"]),
         ("past medical history: medications, allergies", ["history"]),
         ("family history of heart disease", ["family"]),
         ("the patient’s date of birth", ["patient_birth_date"]),
@@ -35,6 +39,7 @@ def test_a_placeholder_asks_for_parts_by_its_words(placeholder: str, wanted: lis
 @pytest.mark.parametrize(
     "placeholder",
     [
+        "dose",  # of what?
         "work of breathing",  # no social history
         "date of onset",  # not that of the visit
         "patient understanding",  # not the patient's name
