@@ -28,7 +28,7 @@ AUDIO_STATUS: Final[Mapping[RecordingState, str]] = {
 FAILURES: Final[Mapping[str, str]] = {
     "NoSpeechError": "No speech was heard in the recording; record again, or write the note by hand.",
     "EmptyAudioError": "The recording holds no sound; record again, or write the note by hand.",
-    "NoClinicalContentError": "Nothing in this session is what the template asks for; choose another, or write by hand.",
+    "NoClinicalContentError": "Nothing here is what the template asks for; choose another one, or write it by hand.",
     "NotAudioError": "The recording cannot be decoded; send it again in another format.",
     ERASED: "This note was erased for good; have a new one written.",
 }
