@@ -194,6 +194,49 @@ def test_a_summary_for_the_patient_is_plain_and_every_sentence_names_its_line() 
     assert "“" in points[0].text
 
 
+CHECKED = visit("""\
+D: Good morning, Mr. Johnson. What brings you in?
+P: I've been feeling tired and my head hurts.
+D: Any weakness in your hand?
+P: Yes.
+D: Since you've mentioned feeling tired, I'm going to order a lipid panel.
+D: I'll send the order today, and the lab will contact you to schedule.
+P: Do I need to fast for it?
+D: Yes, you'll need to fast for 8 hours before the test.
+D: We'll review the results once they come in.
+D: Let's touch base again once the lab results are ready.""")
+
+
+def test_a_summary_for_the_patient_is_said_to_the_patient() -> None:
+    text = re.sub(r" \(“.*", "", told("write the patient a summary in plain words", CHECKED))
+    assert not re.search(r"\b(the patient|he|his|they|their)\b", text, re.IGNORECASE)
+    assert "- You have been feeling tired" in text
+    assert "- We will order a lipid panel, since you have mentioned feeling tired.\n" in f"{text}\n"
+    assert "- We will send the order today, and the lab will contact you to schedule." in text
+    assert "- You will need to fast for 8 hours before the test." in text
+
+
+def test_a_summary_for_the_clinician_stays_one_about_the_patient() -> None:
+    assert "Order a lipid panel, since the patient has mentioned feeling tired." in told("summarise the visit", CHECKED)
+
+
+@pytest.mark.parametrize("asked", ["when should he come back?", "when is the next visit?"])
+def test_a_return_upon_an_event_is_quoted(asked: str) -> None:
+    text = told(asked, CHECKED)
+    assert "“Let's touch base again once the lab results are ready.” (clinician, line 10)" in text
+    assert "“We'll review the results once they come in.” (clinician, line 9)" in text
+
+
+def test_a_return_at_a_time_goes_before_one_upon_an_event_and_this_visit_is_none() -> None:
+    said = visit(
+        "D: He is here for follow up this week.\nD: I'll see you in two weeks.\nD: Touch base once labs are in."
+    )
+    text = told("when should he come back?", said)
+    assert "two weeks" in text and "this week" not in text and "labs" not in text
+    only = visit("D: He is here for follow up from a visit this year.\nD: We'll review the results once they come in.")
+    assert ask("when is the next visit?", only)[0].kind is AnswerKind.NOT_SAID
+
+
 def test_sources_beside_the_transcript_are_named_as_what_they_are() -> None:
     letter = Source(SourceKind.CONTEXT_DOCUMENT, "d1", ("Dear colleague,", "Her potassium was 4.1 in January."))
     sources = VisitSources(visit("D: Hello.\nP: Hello."), others=(letter,))

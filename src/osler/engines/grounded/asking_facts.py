@@ -236,13 +236,29 @@ def _orders(sources: Sources) -> Reply | None:
 
 
 def _follow_up(sources: Sources) -> Reply | None:
-    found = [
+    """Answer when the patient is seen again: at a time, else upon an event ("once the results are ready")."""
+    again = [
         p
         for p in sources.transcript.passages
-        if not p.asks and expression("questions", "seen_again").search(p.text) and holds("when").search(p.text)
+        if not p.asks and expression("questions", "seen_again").search(p.text) and _tells_when(p)
+        if not expression("questions", "came_for").search(p.text)
     ]
+    timed = [p for p in again if holds("when").search(p.text)]
+    found = timed or [p for p in again if p.by_clinician]
+    if found and not timed:
+        reviewed = expression("questions", "reviewed")
+        found = [
+            p
+            for p in sources.transcript.passages
+            if p in found or (p.by_clinician and not p.asks and reviewed.search(p.text))
+        ]
     sure = [p for p in found if not expression("questions", "supposes").search(p.text)]
     return replied("", (sure or found)[-3:]) if found else None
+
+
+def _tells_when(passage: Passage) -> bool:
+    text = passage.text
+    return holds("when").search(text) is not None or expression("questions", "upon").search(text) is not None
 
 
 def _plan(sources: Sources) -> Reply | None:

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from osler.engines.grounded.addressing import to_patient
 from osler.engines.grounded.asking_editing import in_plain_words
 from osler.engines.grounded.asking_passages import Sources
 from osler.engines.grounded.asking_replies import Reply
 from osler.engines.grounded.phrasing import Line
+from osler.engines.grounded.rewriting import Reference
+from osler.notes.grounding import check
 from osler.notes.model import Evidence
 
 _SECTIONS: Final = (
@@ -17,20 +20,19 @@ _SECTIONS: Final = (
 )
 _LEAST_RANK: Final = 0.45
 
-_SPOKEN_TO: Final = (
-    (r"^The patient (reports|reported|states|describes) that (he|she|they) (has|have)\b", "You said that you have"),
-    (r"^The patient denies\b", "You said that you have no"),
-    (r"^The patient (reports|reported)\b", "You told us of"),
-    (r"^The patient (has|have)\b", "You have"),
-    (r"^The patient (does|do) not\b", "You do not"),
-    (r"^The patient (is|are)\b", "You are"),
-    (r"^The patient was\b", "You were"),
-    (r"^The patient takes\b", "You take"),
-    (r"^The patient's\b", "Your"),
+_BY_THE_CLINIC: Final = re.compile(
+    r"(?:order|send|refer|prescribe|adjust|review|obtain|request|arrange|repeat|recheck|update|submit|give|treat|set)\b",
+    re.IGNORECASE,
 )
-_OF_OTHERS: Final = re.compile(
-    r"\b(he|she|his|her|hers|him|they|their|them|mother|father|wife|husband)\b", re.IGNORECASE
+"""Beginnings of a plan's sentences of what the clinic does, written as a note has them: "Order a lipid panel"."""
+_BY_US: Final = re.compile(
+    r"\b(?:I|we)(?: also| just)?(?: ?['’](?:ll|m|re|d)| will| am| are| would| want| wan)(?! you\b)"
+    r"(?! like you\b)|\blet(?: me|['’]?s| us)\b",
+    re.IGNORECASE,
 )
+_OF_OTHERS: Final = re.compile(r"\b(?:they|them|their|themselves)\b", re.IGNORECASE)
+_OF_ONE: Final = re.compile(r"\b(?:I|me|my|you|your)\b", re.IGNORECASE)
+_YOURS: Final = {"they": "you", "them": "you", "their": "your", "themselves": "yourself"}
 
 
 def visit_summary(sources: Sources) -> Reply | None:
@@ -44,7 +46,8 @@ def lay_summary(sources: Sources) -> Reply | None:
 
 
 def _summary(sources: Sources, *, plain: bool) -> Reply | None:
-    lines = sources.transcript.visit.lines
+    visit = sources.transcript.visit
+    lines = visit.lines
     parts: list[tuple[str, tuple[Evidence, ...]]] = []
     for lay_heading, heading, names, most in _SECTIONS:
         chosen = [line for line in lines if line.part in names and line.rank >= _LEAST_RANK and not line.is_problem]
@@ -53,7 +56,9 @@ def _summary(sources: Sources, *, plain: bool) -> Reply | None:
         kept = sorted(chosen[:most], key=lambda line: (names.index(line.part), line.order))
         if kept:
             parts.append((f"{'' if not parts else chr(10)}**{lay_heading if plain else heading}**\n\n", ()))
-            parts += [(f"- {_sentence(line, plain)} {_source(line.evidence)}\n", tuple(line.evidence)) for line in kept]
+            for line in kept:
+                text = _to_patient(line, visit.reference) if plain else line.text
+                parts.append((f"- {text} {_source(line.evidence)}\n", tuple(line.evidence)))
     return Reply(tuple(parts)) if parts else None
 
 
@@ -68,16 +73,16 @@ def told(lines: Sequence[Line], parts: Sequence[str], most: int) -> Reply | None
     )
 
 
-def _sentence(line: Line, plain: bool) -> str:
-    return _to_patient(in_plain_words(line.text)) if plain else line.text
-
-
-def _to_patient(sentence: str) -> str:
-    for pattern, spoken in _SPOKEN_TO:
-        if match := re.match(pattern, sentence):
-            rest = sentence[match.end() :]
-            return f"{spoken}{rest}" if not _OF_OTHERS.search(rest) else sentence
-    return sentence
+def _to_patient(line: Line, reference: Reference) -> str:
+    """Return a sentence plainly and to the patient, or as it stands where its quotes would not bear that."""
+    quotes = [evidence.quote for evidence in line.evidence]
+    text = line.text
+    if _BY_THE_CLINIC.match(text) and any(_BY_US.search(quote) for quote in quotes):
+        text = f"We will {text[:1].lower()}{text[1:]}"
+    if reference.plural and any(map(_OF_ONE.search, quotes)) and not any(map(_OF_OTHERS.search, quotes)):
+        text = _OF_OTHERS.sub(lambda match: _YOURS[match[0].lower()], text)  # the patient, who is not called he or she
+    text = to_patient(text, reference)
+    return in_plain_words(line.text if check(text, quotes) else text)
 
 
 def _source(evidence: Sequence[Evidence]) -> str:
