@@ -62,6 +62,7 @@ async def test_gaps_are_named_and_what_fills_one_later_makes_the_transcript_anew
     first = ok(await transcript(listener, session_id))
     assert words_of(first["transcript"]) == [WORDS[0], WORDS[2], WORDS[5]]
     assert any("segments 1, 3, 4" in line for line in first["warnings"])
+    assert first["turns"][-1]["end"] > 4.0, "three seconds of sound, and silence in place of each gap"
     ok(await send(listener, session_id, recording_id, 3, tones(3)))
     assert await words(listener, session_id) == [WORDS[n] for n in (0, 2, 3, 5)]
     refused(await send(listener, session_id, recording_id, 6, tones(6)), 409, "ConflictError")

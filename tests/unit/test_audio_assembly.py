@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osler.audio.assembly import AssembledSound, audio_content, missing_indexes, transcription_id
+from osler.audio.assembly import AssembledSound, audio_content, missing_indexes, segment_ends, transcription_id
 from osler.audio.model import SAMPLE_RATE, Segment
 from osler.kernel.errors import CorruptedError, EmptyAudioError, ErasedError, NotAudioError
 from osler.kernel.ids import new_id
@@ -51,6 +51,17 @@ async def test_segments_are_joined_by_index_without_a_gap(vault: SealedBlobVault
     assert len(samples) == 3 * SAMPLE_RATE and sound.seconds == 3.0
     for n in range(3):
         assert power_at(samples[n * SAMPLE_RATE : (n + 1) * SAMPLE_RATE], 400 + 200 * n) > 0.4
+
+
+async def test_silence_stands_where_segments_never_came(vault: SealedBlobVault) -> None:
+    segments = [await stored(vault, tones(n), n, seconds=1.0) for n in (2, 3, 7)]
+    sound = AssembledSound(segments, vault)
+    assert sound.declared == pytest.approx(4.0)
+    samples = np.concatenate(list(sound))
+    assert len(samples) == 4 * SAMPLE_RATE and sound.seconds == 4.0
+    assert not samples[2 * SAMPLE_RATE : 3 * SAMPLE_RATE].any()
+    assert power_at(samples[3 * SAMPLE_RATE :], 400 + 200 * 7) > 0.4
+    assert segment_ends(segments) == [1.0, 2.0, 4.0]
 
 
 async def test_segments_that_never_came_are_named_and_those_that_break_off_too(vault: SealedBlobVault) -> None:

@@ -5,6 +5,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from osler.audio.decode import Recording, read_recording
 from osler.audio.model import SAMPLE_RATE, Samples, Segment
 from osler.audio.slices import TINY
@@ -19,6 +21,9 @@ known exactly, and little enough that an upload is answered at once."""
 
 MAX_NAMED: Final = 5
 """So many missing segments are named one by one."""
+
+GAP: Final = 1.0
+"""Seconds of silence in the place of segments that never came: no sentence goes on across them, by no other voice."""
 
 _SLICES: Final = (SegmentKind.SLICE, SegmentKind.FRAGMENT)
 
@@ -35,6 +40,15 @@ def transcription_id(recording_id: str, segments: Sequence[Segment]) -> str:
     It is the id of the job, and what the job makes is named after it.
     """
     return derived_id("transcribe recording", recording_id, *(segment.id for segment in segments))
+
+
+def segment_ends(segments: Sequence[Segment]) -> list[float]:
+    """Return the second at which each of a recording's segments, by index, ends in what is put together of them."""
+    ends: list[float] = []
+    for place, segment in enumerate(segments):
+        gap = GAP if place and segment.index > segments[place - 1].index + 1 else 0.0
+        ends.append((ends[-1] if ends else 0.0) + gap + (segment.seconds or 0.0))
+    return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +69,8 @@ class AssembledSound:
     A segment is a file of its own, or a slice of a WebM stream that goes on where the one before it ends. Slices are
     put together byte by byte, so that nothing between them is lost; behind a missing one the stream is taken up again
     at the next block, by the header that stands before the gap, or as Opus if none does. One file is joined to the next
-    without a gap, so that words at their borders are heard whole. Segments that never came are named in the warnings.
+    without a gap, so that words at their borders are heard whole. Segments that never came are named in the warnings;
+    for :data:`GAP` seconds there is silence in their place.
 
     Reads the vault as it goes: iterate in a worker thread. Iterating raises ErasedError for a segment without its
     bytes, and what decoding and the vault raise. ``lengths`` holds the seconds of segments that were decoded alone.
@@ -70,7 +85,7 @@ class AssembledSound:
         self.truncated = False
         self.lengths: dict[str, float] = {}
         known = [segment.seconds for segment in self._segments]
-        self.declared = None if None in known else sum(length or 0.0 for length in known)
+        self.declared = None if None in known else segment_ends(self._segments)[-1] if known else 0.0
         missing = missing_indexes([segment.index for segment in self._segments])
         if missing:
             named = ", ".join(str(index) for index in missing[:MAX_NAMED])
@@ -86,11 +101,16 @@ class AssembledSound:
         if not self._segments:
             raise EmptyAudioError("The recording has no segments; record again.")
         files = SegmentFiles(self._segments, self._vault)
+        index: int | None = None
         for run in files.runs():
             source = files.open(run)
             if source is None:
                 self._warnings.append(f"Segment {run[0].index}: too little of the recording's stream is there.")
                 continue
+            if index is not None and run[0].index > index + 1:
+                self.seconds += GAP
+                yield np.zeros(round(GAP * SAMPLE_RATE), np.float32)
+            index = run[-1].index
             recording = read_recording(source)
             length = 0
             for chunk in recording:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from osler.api.scribe.presenters import moment
+from osler.audio.assembly import segment_ends
 from osler.audio.model import AudioRecording, RecordingKind, RecordingState, SegmentStatus
 from osler.encounters.model import Encounter
 from osler.speech.model import TranscriptVersion, Turn
@@ -126,11 +127,7 @@ def _texts(heard: HeardRecording) -> list[str]:
             for segment in heard.segments
         ]
     shares: list[list[Turn]] = [[] for _ in heard.segments]
-    ends = []
-    length = 0.0
-    for segment in heard.segments:
-        length += segment.seconds or 0.0
-        ends.append(length)
+    ends = segment_ends(heard.segments)
     for turn in heard.version.transcript.turns if shares else ():
         at = turn.start or 0.0
         shares[next((i for i, end in enumerate(ends) if at < end), len(ends) - 1)].append(turn)
