@@ -119,6 +119,40 @@ def test_several_answers_are_those_affirmed_and_none_only_if_all_are_denied(opti
     assert given == expected
 
 
+_MEASURED = """\
+D: Your weight is 180 pounds, and your height is 5 feet 10 inches.
+P: I've noticed my blood pressure feels a bit higher than usual.
+D: Your blood pressure is reading 145/92. The pulse is 80 bpm, which is fine.
+D: It's not alarmingly high, but it's definitely something we'll monitor closely."""
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Systolic blood pressure", "145"),
+        ("Diastolic BP (mmHg)", "92"),
+        ("Blood pressure", "Blood pressure: 145/92."),
+        ("What is the patient's blood pressure?", "Blood pressure: 145/92."),
+        ("Blood pressure and pulse", "Blood pressure: 145/92. Heart rate: 80 bpm."),
+        ("Weight", "Weight: 180 lb."),
+        ("Temperature", None),
+        ("Oxygen saturation", None),
+        ("Weight loss", None),
+    ],
+)
+def test_a_vital_sign_asked_for_by_name_is_answered_by_its_value_alone(question: str, expected: str | None) -> None:
+    assert ask(visit(_MEASURED), question)[0] == expected
+
+
+def test_vital_signs_asked_for_as_such_are_all_told() -> None:
+    given, _ = ask(visit(_MEASURED), "Vital signs")
+    assert all(value in given for value in ("180 lb", "5 ft 10 in", "145/92", "80 bpm"))
+
+
+def test_a_vital_sign_that_only_a_question_names_is_none() -> None:
+    assert ask(visit("D: Has your blood pressure been fine?\nP: I think so."), "Systolic blood pressure")[0] is None
+
+
 def test_a_text_is_the_visits_own_sentences() -> None:
     sources = visit("D: What brings you in?\nP: I've had a sore throat for three days.\nD: Any allergies?\nP: No.")
     given, answer = ask(sources, "Describe the sore throat")

@@ -8,11 +8,12 @@ from typing import Final
 from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources, stem
 from osler.engines.grounded.asking_sightings import Sighting, intent
 from osler.engines.grounded.asking_topics import Topic, Unit, topic_of
+from osler.engines.grounded.forms_measured import asked_for, measured
 from osler.engines.grounded.phrasing import Line
 from osler.notes.forms import FormAnswer, FormQuestion
 from osler.notes.model import Evidence
 from osler.notes.template_placeholders import resolve
-from osler.notes.tokens import tokenize
+from osler.notes.tokens import numbers, tokenize
 
 MOST_SENTENCES: Final = 8
 """Sentences of a text that answers a question by a part of the note."""
@@ -43,7 +44,13 @@ class FormTexts:
         return self._sources.transcript.visit.lines
 
     def text(self, question: FormQuestion) -> FormAnswer | None:
-        """Answer by sentences; None where none is about what is asked."""
+        """Answer by sentences; None where none is about what is asked. Vital signs are answered by their values."""
+        concepts, half = asked_for(question.text)
+        if concepts:
+            text, lines = measured(self.lines, concepts, half)
+            if lines:
+                return FormAnswer(tuple(dict.fromkeys(e for line in lines for e in line.evidence)), text=text)
+            return self._in_words(topic_of(question.text), numbered=True)
         targets = [target for target in resolve(question.text) if not target.is_field]
         topic = topic_of(question.text)
         about = self._about(topic) if topic else []
@@ -79,11 +86,13 @@ class FormTexts:
                 found.append(line)
         return found[:MOST_ABOUT]
 
-    def _in_words(self, topic: Topic) -> FormAnswer | None:
-        """Answer by the words themselves, in quotes."""
+    def _in_words(self, topic: Topic, *, numbered: bool = False) -> FormAnswer | None:
+        """Answer by the words themselves, in quotes; by those with a number alone if ``numbered``."""
         scored = []
         for passage in self._sources.passages:
             covered = topic.covered(passage)
+            if numbered and not numbers(passage.tokens):
+                continue
             if not passage.asks and covered >= _LEAST_COVERED and len(passage.stems) > 2:
                 scored.append((covered, passage))
         if not scored:
