@@ -31,7 +31,7 @@ Finish = Callable[[Transaction, Encounter, Encounter], Awaitable[None]]
 
 NO_ENCOUNTER: Final = "there is no such encounter"
 NO_PROFILE: Final = "there is no such patient profile"
-ERASED: Final = "this encounter was erased for good; nothing can be added to it or changed"
+ERASED: Final = "This encounter was erased for good."
 
 
 class EncounterService:

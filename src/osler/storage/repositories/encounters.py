@@ -90,7 +90,7 @@ class SqlEncounterRepository:
             transaction, encounter.organization_id, encounters, encounter.id, _content(encounter)
         )
         if sealed is None:
-            raise ErasedError("this encounter was erased for good; nothing can be added to it or changed")
+            raise ErasedError("This encounter was erased for good.")
         changed = {f"new_{name}": value for name, value in self._changeable(encounter).items()}
         wanted = {
             "organization": encounter.organization_id,
