@@ -112,6 +112,9 @@ def test_a_hospital_stay_may_be_coded_by_what_is_probable_and_a_visit_may_not(co
         "History of aortic aneurysm repair.",
         "He works from home since the start of COVID-19.",
         "She fell.",
+        "He thought he was having a heart attack.",
+        "He had a skin cancer removed in March.",
+        "Her work supports Covid evaluation centers.",
     ],
 )
 def test_words_of_a_condition_that_tell_a_diet_a_test_a_device_or_a_plan_are_not_coded(coded: Code, words: str) -> None:
@@ -167,6 +170,11 @@ def test_a_condition_goes_by_its_own_affirmed_name(coded: Code) -> None:
     found = coded(_FOLLOW_UP.format(history="His blood pressure was slightly elevated.", assessed="Hypertension"))
     assert found["I10"].entity == "Hypertension"
     assert "blood pressure is not alarmingly high" not in {reference.quote for reference in found["I10"].references}
+
+
+def test_one_condition_named_with_and_without_its_side_is_coded_once(coded: Code) -> None:
+    assert set(coded("RESULTS\n\nA knee sprain.\n\nASSESSMENT\n\nRight knee sprain.\n")) == {"S83.91XA"}
+    assert set(coded("ASSESSMENT\n\nNausea and vomiting. Vomiting in the morning.\n")) == {"R11.2"}
 
 
 def test_a_smoker_is_coded_as_one_and_who_stopped_as_one_who_did(coded: Code) -> None:

@@ -90,7 +90,11 @@ def _of_note(task: CodingTask, terminology: Terminology) -> list[Draft]:
         if not _coded(stands, task.setting) or is_answered_no(words, cut, mention):
             continue
         draft = _draft(text, words, sentence, mention, stands, terminology, wide)
-        if draft is None or _is_over(draft, stands) or (stands.planned and draft.code.startswith(_TO_COME)):
+        if (
+            draft is None
+            or _is_over(draft, stands, task.setting)
+            or (stands.planned and draft.code.startswith(_TO_COME))
+        ):
             continue
         if draft.code.startswith(SIGNS):
             if stands.section is Section.MEDICATION:
@@ -149,14 +153,18 @@ def _coded(stands: Standing, setting: Setting) -> bool:
     return not stands.uncertain or setting is Setting.INPATIENT
 
 
-def _is_over(draft: Draft, stands: Standing) -> bool:
-    """Say whether what is named was once, and is no more; a heart attack leaves a code of its own."""
+def _is_over(draft: Draft, stands: Standing, setting: Setting) -> bool:
+    """Say whether what is named was once, and is no more; a heart attack leaves a code of its own.
+
+    What was taken away in a hospital stay is what the stay was for.
+    """
     if stands.former and draft.code.startswith("I21"):
         draft.code, draft.hint, draft.others = "I25.2", None, []
         return False
     ceased = stands.ceased and draft.code.startswith("F17")
     era = stands.era and draft.code.startswith("U07")
-    return ceased or era or stands.operated or (stands.former and PASSING.match(draft.code) is not None)
+    operated = stands.operated and setting is Setting.OUTPATIENT
+    return ceased or era or operated or (stands.former and PASSING.match(draft.code) is not None)
 
 
 def _draft(

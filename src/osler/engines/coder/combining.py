@@ -33,6 +33,8 @@ _RULES: Final[Sequence[_Rule]] = (
 )
 _SIGNS: Final = ("R", "M54.5", "M54.9", "M54.2", "M25.5", "M79.6")
 _PLACELESS: Final = frozenset(("R52", "T14.90XA", "T14.8XXA", "T78.40XA", "R60.9"))
+_PARTS: Final = frozenset(("R11.0", "R11.10"))
+"""Nausea and vomiting, each for itself: R11.2 is both."""
 _BARE: Final = frozenset(("C80.1", "D49.9", "C79.9"))
 
 
@@ -78,6 +80,8 @@ def _without_signs(drafts: list[Draft], terminology: Terminology) -> list[Draft]
     for draft in drafts:
         if draft.code.startswith(_SIGNS) and any(terminology.excludes1(draft.code, d.code) for d in diagnoses):
             continue
+        if draft.code in _PARTS and any(d.code == "R11.2" for d in drafts):
+            continue
         if draft.code in _PLACELESS and any(d.code not in _PLACELESS for d in drafts):
             continue
         kept.append(draft)
@@ -102,13 +106,14 @@ def _without_general(drafts: list[Draft], terminology: Terminology) -> list[Draf
             for d in drafts
             if d is not draft
             and d.code[:3] == category
-            and d.words > draft.words
+            and (d.words > draft.words or (d.words == draft.words and d.size > draft.size))
             and terminology.unspecified(category) != d.code
         ]
         general = found is not None and (
             "unspecified" in found.description.lower() or terminology.unspecified(category) == draft.code
         )
-        if general and len(specific) == 1:
+        sided = bool(specific) and all(d.words == draft.words for d in specific)
+        if general and (len(specific) == 1 or sided):
             target = specific[0]
             target.references += [r for r in draft.references if r not in target.references]
             target.others += [c for c in (draft.code, *draft.others) if c not in target.others]

@@ -13,7 +13,8 @@ _EVERYDAY: Final = frozenset(("burning", "fall", "fell", "falling"))
 """Words that name a condition in the index and tell a sensation or a single event in a visit."""
 _ABBREVIATED: Final = frozenset(("af", "cad", "pad", "sob", "mono", "aki", "gad", "hf"))
 """Abbreviations that are words of everyday speech or of other fields in small letters."""
-_JOINED: Final = frozenset(("-", "/"))
+_JOINED: Final = frozenset(("-", "/", "evaluation", "care"))
+"""What may stand between the condition and the thing: "Covid evaluation centers"."""
 _LISTED: Final = frozenset(("and", "or", ",", "/"))
 _FAR: Final = 6
 """Tokens between "low sodium" and the diet that it describes."""
