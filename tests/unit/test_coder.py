@@ -268,6 +268,14 @@ def test_a_transcript_alone_is_coded_by_what_was_said_and_answered(coder: Ground
             assert transcript.turns[reference.turn].text[reference.start : reference.end] == reference.quote
 
 
+def test_what_was_said_is_coded_by_its_own_words_and_one_fall_is_not_repeated_falls(
+    coder: GroundedCoder, icd: Terminology
+) -> None:
+    heard = parse_dialogue("[patient] i fell on my elbow\n[doctor] what you have is medial epicondylitis .\n")
+    task = CodingTask(transcript=heard, findings=GroundedFindingExtractor().extract(heard))
+    assert [entity.primary.code for entity in coder.code(task, icd)] == ["M77.00"]
+
+
 def test_beside_a_note_the_transcript_adds_references_and_no_codes(coder: GroundedCoder, icd: Terminology) -> None:
     transcript = parse_dialogue(VISIT)
     findings = GroundedFindingExtractor().extract(transcript)

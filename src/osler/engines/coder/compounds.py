@@ -9,7 +9,7 @@ from typing import Final
 from osler.engines.coder.finding import Mention, Sentence
 from osler.engines.coder.vocabulary import Word
 
-_EVERYDAY: Final = frozenset(("burning", "fall", "fell", "falling"))
+EVERYDAY: Final = frozenset(("burning", "fall", "fell", "falling"))
 """Words that name a condition in the index and tell a sensation or a single event in a visit."""
 _ABBREVIATED: Final = frozenset(("af", "cad", "pad", "sob", "mono", "aki", "gad", "hf"))
 """Abbreviations that are words of everyday speech or of other fields in small letters."""
@@ -27,7 +27,7 @@ def is_everyday(text: str, words: Sequence[Word], mention: Mention) -> bool:
     token = words[mention.start].token
     if mention.end - mention.start > 1:
         return False
-    return token.norm in _EVERYDAY or (token.norm in _ABBREVIATED and not text[token.start : token.end].isupper())
+    return token.norm in EVERYDAY or (token.norm in _ABBREVIATED and not text[token.start : token.end].isupper())
 
 
 def is_something_else(words: Sequence[Word], cut: Sequence[Sentence], mention: Mention, *, complaint: bool) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from osler.coding.coder import CodingTask, Reference, ReferenceSource
 from osler.coding.terminology import Terminology
+from osler.engines.coder.compounds import EVERYDAY
 from osler.engines.coder.drafts import Draft, score_of
 from osler.engines.coder.finding import mentions, sentences
 from osler.engines.coder.systems import code_in
@@ -60,10 +61,16 @@ def _draft(finding: Finding, transcript: Transcript, terminology: Terminology, v
     if not named:
         return None
     best = max(named, key=lambda m: m.weight)
+    quoted = words_of(first.quote)
+    if len(best.names[0].words) == 1 and EVERYDAY.intersection(word.token.norm for word in quoted):
+        return None
+    for mention in mentions(quoted, sentences(first.quote, quoted), vocabulary):
+        if mention.names[0].words > best.names[0].words:
+            best = mention  # what was said is more than the finding's general name
     name = best.names[0]
     if name.code == NO_CONDITION:
         return None
-    near = bag(concept)
+    near = bag(concept) | name.words
     refined = code_in(terminology, name, concept, near, near)
     if refined is None:
         return None
