@@ -78,4 +78,6 @@ def test_json_holds_the_markdown_and_each_sentence_with_exact_evidence() -> None
         "quote": "I'm going to order an x-ray.",
         "audio_start": 65.0,
         "audio_end": 70.0,
+        "source": "transcript",
+        "source_id": "",
     }
