@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from osler.kernel.errors import DatabaseUnavailableError, NewerDatabaseError, OlderDatabaseError
 from osler.storage.database import SqlDatabase
-from osler.storage.migrations import all_metadata, check_version, migrate, revert
+from osler.storage.migrations import all_metadata, check_version, migrate, newest_revision, revert
 
 pytestmark = pytest.mark.anyio
 
@@ -173,3 +175,9 @@ async def test_foreign_keys_are_enforced(database: SqlDatabase) -> None:
                 ),
                 {"at": "2026-01-01", "sealed": b"x"} if database.is_sqlite else {},
             )
+
+
+def test_the_newest_revision_by_name_is_the_last_of_the_chain() -> None:
+    config = Config()
+    config.set_main_option("script_location", "osler.storage:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [newest_revision()]

@@ -76,5 +76,5 @@ def scribe_app(services: ScribeServices) -> FastAPI:
     # Routes answer their own errors; these are of what no route took.
     for kind in (HTTPException, RequestValidationError, OslerError):
         app.add_exception_handler(kind, answer)
-    know_fields(field_names(described(app)))
+    know_fields(lambda: field_names(described(app)))
     return app

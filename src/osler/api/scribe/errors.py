@@ -1,7 +1,7 @@
 """The errors of the scribe API: ``{"detail": text}`` or ``{"detail": {"msg", "type"}}``, and Osler's errors in them."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -149,16 +149,26 @@ def _of_validation(error: RequestValidationError) -> Response:
 
 
 _known_fields: set[str] = set()
+_unread_fields: list[Callable[[], set[str]]] = []
 
 
 def shown_field(place: Iterable[str | int]) -> str:
     """Return a place in a request as text, without names that the caller made up."""
-    return ".".join(str(part) for part in place if isinstance(part, int) or part in _known_fields)
+    return ".".join(str(part) for part in place if isinstance(part, int) or part in _fields())
 
 
-def know_fields(names: set[str]) -> None:
-    """Let these names of fields into messages: those of the served description, none that a caller made up."""
-    _known_fields.update(names)
+def know_fields(names: Callable[[], set[str]]) -> None:
+    """Let these names of fields into messages: those of the served description, none that a caller made up.
+
+    They are asked for with the first message that needs them, as a server is to be ready before.
+    """
+    _unread_fields.append(names)
+
+
+def _fields() -> set[str]:
+    while _unread_fields:
+        _known_fields.update(_unread_fields.pop()())
+    return _known_fields
 
 
 def _response(refusal: Refusal, message: str, field: str | None, headers: Mapping[str, str]) -> JSONResponse:

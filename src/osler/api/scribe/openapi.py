@@ -1,6 +1,7 @@
 """The description of the scribe API (OpenAPI 3.1), made from the routes and models themselves."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -112,12 +113,15 @@ def field_names(document: Mapping[str, Any]) -> set[str]:
 def openapi_routes(app: FastAPI, base_path: str) -> APIRouter:
     """Return the route that serves the description of an app mounted at ``base_path``."""
     router = APIRouter()
-    document = described(app, server=base_path)
+
+    @cache
+    def document() -> dict[str, Any]:
+        return described(app, server=base_path)
 
     @router.get(PATH, include_in_schema=False)
     async def openapi() -> JSONResponse:
         """Serve the description; it is the same for everybody."""
-        return JSONResponse(document, headers={"Cache-Control": "public, max-age=300"})
+        return JSONResponse(document(), headers={"Cache-Control": "public, max-age=300"})
 
     return router
 

@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from osler.kernel.errors import DatabaseUnavailableError, NewerDatabaseError, OlderDatabaseError
 from osler.storage import tables
@@ -145,9 +145,9 @@ def _config(connection: Connection) -> "Config":
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic import command
-
     if not _is_newest(connection):
+        from alembic import command
+
         command.upgrade(_config(connection), "head")
 
 
@@ -156,6 +156,18 @@ def _downgrade(connection: Connection) -> None:
 
     _is_newest(connection)
     command.downgrade(_config(connection), "base")
+
+
+def newest_revision() -> str:
+    """Return the newest revision, by the files' names: numbered, and each after the one before."""
+    return max(module.name for module in pkgutil.iter_modules([f"{__path__[0]}/versions"]))
+
+
+def _stands_at(connection: Connection, revision: str) -> bool:
+    """Say whether the database stands there and nowhere else; each start asks, so without loading Alembic."""
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    return list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars()) == [revision]
 
 
 def current_revision(connection: Connection) -> str:
@@ -167,6 +179,8 @@ def current_revision(connection: Connection) -> str:
 
 def _is_newest(connection: Connection) -> bool:
     """Say whether the database stands at the newest revision. Raises NewerDatabaseError."""
+    if _stands_at(connection, newest_revision()):
+        return True
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
