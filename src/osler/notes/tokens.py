@@ -103,21 +103,21 @@ def sentences(text: str, tokens: Sequence[Token]) -> list[tuple[int, int]]:
 
 
 # fmt: off
-_UNITS: Final = {word: value for value, word in enumerate((
+UNITS: Final = {word: value for value, word in enumerate((
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 ))}
-_TENS: Final = {word: 10 * value for value, word in enumerate((
+TENS: Final = {word: 10 * value for value, word in enumerate((
     "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
 ), 2)}
-_ORDINALS: Final = {word: value for value, word in enumerate((
+ORDINALS: Final = {word: value for value, word in enumerate((
     "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
     "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
     "twentieth",
 ), 1)} | {"thirtieth": 30}
 # fmt: on
 _SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
-_STARTS_NUMBER: Final = {*_UNITS, *_TENS, *_ORDINALS, "once", "twice", "thrice", "half", "point", "a", "an"}
+_STARTS_NUMBER: Final = {*UNITS, *TENS, *ORDINALS, "once", "twice", "thrice", "half", "point", "a", "an"}
 _COUNTED: Final = {"once": 1, "twice": 2, "thrice": 3}
 _ARTICLES: Final = frozenset(("a", "an"))
 
@@ -171,14 +171,14 @@ def _number_at(tokens: Sequence[Token], i: int) -> Number | None:
         return _digits_at(tokens, i)
     if word in _COUNTED:
         return Number(((str(_COUNTED[word]),),), i, i + 1)
-    if word in _ORDINALS:
-        return Number(((str(_ORDINALS[word]),),), i, i + 1)
+    if word in ORDINALS:
+        return Number(((str(ORDINALS[word]),),), i, i + 1)
     if word == "half":
         return Number((("0.5",),), i, i + 1)
-    if word == "point" and i + 1 < len(tokens) and tokens[i + 1].norm in _UNITS:
+    if word == "point" and i + 1 < len(tokens) and tokens[i + 1].norm in UNITS:
         fraction, end = _fraction(tokens, i + 1)
         return Number(((canonical("0." + fraction),),), i, end)
-    if word in _UNITS or word in _TENS or (word in _ARTICLES and i + 1 < len(tokens) and tokens[i + 1].norm in _SCALES):
+    if word in UNITS or word in TENS or (word in _ARTICLES and i + 1 < len(tokens) and tokens[i + 1].norm in _SCALES):
         return _spoken_at(tokens, i)
     return None
 
@@ -189,7 +189,7 @@ def _digits_at(tokens: Sequence[Token], i: int) -> Number:
     if following in _SCALES:
         scaled = float(value) * _SCALES[following]
         return Number(((canonical(f"{scaled:.4f}"),),), i, end + 1)
-    if following == "point" and end + 1 < len(tokens) and tokens[end + 1].norm in _UNITS:
+    if following == "point" and end + 1 < len(tokens) and tokens[end + 1].norm in UNITS:
         fraction, end = _fraction(tokens, end + 1)
         return Number(((canonical(f"{value}.{fraction}"),),), i, end)
     if _words(tokens, end, end + 3) == ["and", "a", "half"]:
@@ -200,8 +200,8 @@ def _digits_at(tokens: Sequence[Token], i: int) -> Number:
 def _fraction(tokens: Sequence[Token], i: int) -> tuple[str, int]:
     """Read the digits after a spoken point: "two five" → "25", "twelve" → "12"."""
     digits = ""
-    while i < len(tokens) and (tokens[i].norm in _UNITS or tokens[i].norm == "oh" or tokens[i].norm in _TENS):
-        digits += str(_UNITS.get(tokens[i].norm, _TENS.get(tokens[i].norm, 0)))
+    while i < len(tokens) and (tokens[i].norm in UNITS or tokens[i].norm == "oh" or tokens[i].norm in TENS):
+        digits += str(UNITS.get(tokens[i].norm, TENS.get(tokens[i].norm, 0)))
         i += 1
     return digits, i
 
@@ -220,26 +220,26 @@ def _spoken_at(tokens: Sequence[Token], i: int) -> Number:
         i += 1
     while i < len(tokens):
         word = tokens[i].norm
-        if word in _UNITS or word in _TENS or (word in _ORDINALS and open_to > _ORDINALS[word]):
-            value = _UNITS.get(word, _TENS.get(word, _ORDINALS.get(word, 0)))
+        if word in UNITS or word in TENS or (word in ORDINALS and open_to > ORDINALS[word]):
+            value = UNITS.get(word, TENS.get(word, ORDINALS.get(word, 0)))
             if groups and 0 < value < open_to:
                 groups[-1] = str(int(groups[-1]) + value)
-                open_to = 10 if word in _TENS else 1
+                open_to = 10 if word in TENS else 1
             else:
                 groups.append(str(value))
-                open_to = 10 if word in _TENS else 1
+                open_to = 10 if word in TENS else 1
         elif word in _SCALES and groups:
             scale = _SCALES[word]
             groups[-1] = str(int(groups[-1]) * scale)
             open_to = scale
-        elif word in ("oh", "o") and groups and i + 1 < len(tokens) and tokens[i + 1].norm in _UNITS:
+        elif word in ("oh", "o") and groups and i + 1 < len(tokens) and tokens[i + 1].norm in UNITS:
             i += 1
-            groups.append("0" + str(_UNITS[tokens[i].norm]))
+            groups.append("0" + str(UNITS[tokens[i].norm]))
             open_to = 1
         elif not _joins(word, open_to, tokens[i + 1].norm if i + 1 < len(tokens) else ""):
             break
         i += 1
-    if i + 1 < len(tokens) and tokens[i].norm == "point" and tokens[i + 1].norm in _UNITS:
+    if i + 1 < len(tokens) and tokens[i].norm == "point" and tokens[i + 1].norm in UNITS:
         fraction, i = _fraction(tokens, i + 1)
         return Number(((canonical("".join(groups) + "." + fraction),),), start, i)
     if _words(tokens, i, i + 3) == ["and", "a", "half"]:
@@ -253,5 +253,5 @@ def _spoken_at(tokens: Sequence[Token], i: int) -> Number:
 def _joins(word: str, open_to: int, following: str) -> bool:
     """Say whether ``word`` only holds a number together: "two hundred *and* five", "twenty*-*five"."""
     if word == "and":
-        return open_to >= 100 and (following in _UNITS or following in _TENS)
-    return word == "-" and open_to == 10 and following in _UNITS
+        return open_to >= 100 and (following in UNITS or following in TENS)
+    return word == "-" and open_to == 10 and following in UNITS

@@ -11,33 +11,19 @@ from datetime import date, timedelta
 from typing import Final
 
 from osler.notes.form_dates import DAYS, MONTHS, Precision
+from osler.notes.tokens import ORDINALS, TENS, UNITS
 
-# fmt: off
-_UNITS: Final = {word: number for number, word in enumerate((
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-))}
-_TENS: Final = {word: 10 * number for number, word in enumerate((
-    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-), 2)}
-_ORDINALS: Final = {word: number for number, word in enumerate((
-    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
-    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
-    "twentieth",
-), 1)} | {"thirtieth": 30}
-# fmt: on
-
-_SMALL: Final = "|".join(sorted((*_UNITS, *_TENS), key=len, reverse=True))
+_SMALL: Final = "|".join(sorted((*UNITS, *TENS), key=len, reverse=True))
 _COUNT: Final = rf"(?:\d{{1,3}}|an?|(?:{_SMALL})(?:[ -](?:{_SMALL}))?)"
 _MONTH: Final = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _SHORT_MONTH: Final = r"(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
 _DAY_WORD: Final = (
     r"(?:(?:twenty|thirty)[ -](?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|"
-    + "|".join(sorted(_ORDINALS, key=len, reverse=True))
+    + "|".join(sorted(ORDINALS, key=len, reverse=True))
     + r"|[0-3]?\d(?:\s?(?:st|nd|rd|th))?)"
 )
 _YEAR: Final = (
-    rf"(?:(?:19|20)\d\d|(?:nineteen|twenty)[ -](?:(?:{'|'.join(_TENS)})(?:[ -](?:{_SMALL}))?|(?:oh|o)[ -](?:{_SMALL})"
+    rf"(?:(?:19|20)\d\d|(?:nineteen|twenty)[ -](?:(?:{'|'.join(TENS)})(?:[ -](?:{_SMALL}))?|(?:oh|o)[ -](?:{_SMALL})"
     rf"|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen)"
     rf"|two\sthousand(?:\sand)?(?:\s(?:{_SMALL})(?:[ -](?:{_SMALL}))?)?)"
 )
@@ -203,7 +189,7 @@ def _count(text: str) -> int:
         return int(words[0])
     if words[0] in ("a", "an"):
         return 1
-    numbers = [_UNITS.get(word, _TENS.get(word, 0)) for word in words]
+    numbers = [UNITS.get(word, TENS.get(word, 0)) for word in words]
     if len(numbers) == 2 and not (numbers[0] >= 20 and numbers[1] < 10):
         raise ValueError("two numbers")
     return sum(numbers)
@@ -214,7 +200,7 @@ def _ordinal(text: str) -> int:
     if digits:
         return int(digits[0])
     words = re.split(r"[ -]", text.lower())
-    return _TENS[words[0]] + _ORDINALS[words[1]] if len(words) == 2 else _ORDINALS[words[0]]
+    return TENS[words[0]] + ORDINALS[words[1]] if len(words) == 2 else ORDINALS[words[0]]
 
 
 def _month(text: str) -> int:
@@ -228,6 +214,6 @@ def _year(text: str) -> int:
         return int(text)
     words = [word for word in re.split(r"[ -]", text.lower()) if word != "and"]
     if words[:2] == ["two", "thousand"]:
-        return 2000 + sum(_UNITS.get(word, _TENS.get(word, 0)) for word in words[2:])
+        return 2000 + sum(UNITS.get(word, TENS.get(word, 0)) for word in words[2:])
     century = 1900 if words[0] == "nineteen" else 2000
-    return century + sum(_UNITS.get(word, _TENS.get(word, 0)) for word in words[1:])
+    return century + sum(UNITS.get(word, TENS.get(word, 0)) for word in words[1:])
