@@ -107,11 +107,11 @@ class ReleaseService:
         """As :meth:`sign`, where there must be a note to sign; returns it."""
         async with self._database.write() as transaction:
             # First, as it holds the encounter, so that the newest note stays the newest.
-            await self._refuse(transaction, organization_id, encounter_id, version, confirmed=confirmed)
+            encounter = await self._refuse(transaction, organization_id, encounter_id, version, confirmed=confirmed)
             before = await self._newest_note(transaction, organization_id, encounter_id)
             if before is None or before.signed_at is not None:
                 raise ConflictError("There is no note to sign, or it is signed already.")
-            await self._sign(transaction, actor, organization_id, encounter_id, user_id, version, confirmed=confirmed)
+            await self._sign(transaction, actor, encounter, user_id)
             return await self._notes.get(transaction, organization_id, before.id)
 
     async def sign(
@@ -133,9 +133,8 @@ class ReleaseService:
         ``version`` and ``confirmed`` say).
         """
         async with self._database.write() as transaction:
-            return await self._sign(
-                transaction, actor, organization_id, encounter_id, user_id, version, confirmed=confirmed
-            )
+            encounter = await self._refuse(transaction, organization_id, encounter_id, version, confirmed=confirmed)
+            return await self._sign(transaction, actor, encounter, user_id)
 
     async def _refuse(
         self,
@@ -169,18 +168,9 @@ class ReleaseService:
             )
         return encounter
 
-    async def _sign(
-        self,
-        transaction: Transaction,
-        actor: Actor,
-        organization_id: str,
-        encounter_id: str,
-        user_id: str,
-        version: int | None,
-        *,
-        confirmed: bool,
-    ) -> Encounter:
-        encounter = await self._refuse(transaction, organization_id, encounter_id, version, confirmed=confirmed)
+    async def _sign(self, transaction: Transaction, actor: Actor, encounter: Encounter, user_id: str) -> Encounter:
+        """Sign what can be signed of a held encounter that was not refused."""
+        organization_id, encounter_id = encounter.organization_id, encounter.id
         now = self._clock.now()
         signed = await self._notes.sign(transaction, organization_id, encounter_id, user_id, now)
         if not signed:
