@@ -87,6 +87,15 @@ class Settings(BaseSettings):
     token_minutes: int = Field(default=15, ge=1, le=120)
     """``OSLER_TOKEN_MINUTES``: how long a bearer token of the scribe API is good."""
 
+    public_test_keys: bool = False
+    """``OSLER_PUBLIC_TEST_KEYS``: whether the public API takes test keys; for test environments only."""
+
+    public_requests_per_minute: int = Field(default=600, ge=0, le=1_000_000)
+    """``OSLER_PUBLIC_REQUESTS_PER_MINUTE``: requests of one key of the public API to one process; 0: any number."""
+
+    audio_url_minutes: int = Field(default=15, ge=1, le=1440)
+    """``OSLER_AUDIO_URL_MINUTES``: how long the URL of a recording that the public API gives out is good."""
+
     executor_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """``OSLER_EXECUTOR_ID``: name of this process among those that execute jobs; by default a random one."""
 

@@ -61,7 +61,9 @@ async def test_one_who_leaves_last_keeps_nobody_waiting(stored: SqlDatabase, las
     async with asyncio.timeout(5):
         assert await asyncio.gather(first, *others) == [1, 2, 3]
         await asyncio.wait([leaving])
-    assert await kept(stored) == [1, 2, 3]
+    # Where writers do not wait for each other, what he wrote may have been committed before he was cancelled.
+    may_be_done = "waits" in last and not stored.is_sqlite
+    assert await kept(stored) in ([1, 2, 3], [1, 2, 3, 4] if may_be_done else [1, 2, 3])
     assert await insert(stored, 5) == 5
 
 

@@ -244,11 +244,14 @@ async def test_a_released_document_keeps_its_id_and_times_when_a_newer_source_is
 ) -> None:
     rows = SqlReleaseRepository()
     now = CLOCK.now()
-    first = ReleasedDocument(new_id(), visit.organization_id, visit.id, ReleasedKind.DOCUMENT, "note", "n1", now, now)
+    first = ReleasedDocument(
+        new_id(), visit.organization_id, visit.id, ReleasedKind.DOCUMENT, "note", "n1", now, now, now
+    )
     async with lab.database.write() as transaction:
         assert await rows.put(transaction, first) == first
         newer = replace(first, id=new_id(), source_id="n2", created_at=CLOCK.now(), released_at=CLOCK.now())
-        assert await rows.put(transaction, newer) == replace(first, source_id="n2")
+        newer = replace(newer, updated_at=CLOCK.now())
+        assert await rows.put(transaction, newer) == replace(first, source_id="n2", updated_at=newer.updated_at)
         assert await rows.withdraw(transaction, visit.organization_id, visit.id) == 1
         assert await rows.of_encounters(transaction, visit.organization_id, [visit.id]) == []
 

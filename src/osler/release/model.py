@@ -20,7 +20,9 @@ class ReleasedDocument:
 
     ``slot`` names that thing within the encounter: ``transcript``, ``note``, ``document:<id>``, ``billing``,
     ``checklist``; there is one row per slot. ``source_id`` is the version that is shown (a transcript's, note's or
-    document's id) and changes when a newer one is released.
+    document's id) and changes when a newer one is released, which is ``updated_at``. ``audio_duration`` is seconds of
+    the recording of a transcript, where they are known. ``title`` None: that of the kind (a generated document has one
+    of its own, sealed under its encounter's key).
     """
 
     id: str
@@ -31,3 +33,6 @@ class ReleasedDocument:
     source_id: str
     created_at: datetime
     released_at: datetime
+    updated_at: datetime
+    audio_duration: float | None = None
+    title: str | None = None

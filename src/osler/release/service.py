@@ -312,6 +312,7 @@ class ReleaseService:
                 source_id=source_id,
                 created_at=created_at,
                 released_at=now,
+                updated_at=now,
             ),
         )
         event = AuditEvent(

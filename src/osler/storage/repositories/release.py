@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, case, delete, insert, select, update
 
 from osler.kernel.errors import NotFoundError
 from osler.kernel.transactions import Transaction
@@ -18,7 +18,7 @@ class SqlReleaseRepository:
     async def put(self, transaction: Transaction, document: ReleasedDocument) -> ReleasedDocument:
         """Write the encounter's document of that slot, or show its newer source; returns the row with its stable id.
 
-        The row of a slot keeps its id and its times. The caller holds the encounter, so that no other writes the slot.
+        The row of a slot keeps its id and the times of its first release; ``updated_at`` changes with the source. The caller holds the encounter, so that no other writes the slot.
         """
         connection = connection_of(transaction)
         changed = (
@@ -29,7 +29,14 @@ class SqlReleaseRepository:
                     released.c.encounter_id == document.encounter_id,
                     released.c.slot == document.slot,
                 )
-                .values(source_id=document.source_id)
+                .values(
+                    source_id=document.source_id,
+                    updated_at=case(
+                        (released.c.source_id == document.source_id, released.c.updated_at),
+                        else_=document.updated_at,
+                    ),
+                    audio_duration=document.audio_duration,
+                )
                 .returning(released)
             )
         ).one_or_none()
@@ -45,6 +52,8 @@ class SqlReleaseRepository:
                 source_id=document.source_id,
                 created_at=document.created_at,
                 released_at=document.released_at,
+                updated_at=document.updated_at,
+                audio_duration=document.audio_duration,
             )
         )
         return document
@@ -88,4 +97,6 @@ def _document(row: Row[Any]) -> ReleasedDocument:
         source_id=row.source_id,
         created_at=row.created_at,
         released_at=row.released_at,
+        updated_at=row.updated_at or row.released_at,
+        audio_duration=row.audio_duration,
     )

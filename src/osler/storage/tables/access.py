@@ -93,6 +93,13 @@ api_keys: Final = Table(
     Index("ix_api_keys_organization_id", "organization_id"),
 )
 
+public_switches: Final = Table(
+    "public_switches",
+    metadata,
+    Column("name", Text, primary_key=True),  # of a route, or of the public API as a whole; what has no row is off
+    Column("switched_on_at", Time, nullable=False),
+)
+
 signing_keys: Final = Table(
     "signing_keys",
     metadata,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, Table, Text, text
 
 from osler.storage.tables.metadata import JSON, Time, metadata
 
@@ -23,6 +23,14 @@ audit_entries: Final = Table(
     Column("mac", Text, nullable=False),
     PrimaryKeyConstraint("organization_id", "sequence"),
     Index("ix_audit_entries_encounter_id", "organization_id", "encounter_id", "sequence"),
+    # Entries that tell of many encounters at once, whose ids stand in ``subject``.
+    Index(
+        "ix_audit_entries_encounters_disclosed",
+        "organization_id",
+        "sequence",
+        sqlite_where=text("action = 'encounters.disclosed'"),
+        postgresql_where=text("action = 'encounters.disclosed'"),
+    ),
 )
 
 audit_heads: Final = Table(

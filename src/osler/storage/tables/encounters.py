@@ -57,6 +57,15 @@ encounters: Final = Table(
     Index("ix_encounters_owner_created", "organization_id", "owner_id", "created_at", "id"),
     # Holds all that a count needs, so that counting reads no row.
     Index("ix_encounters_counted", "organization_id", "owner_id", "state", "purpose"),
+    # What outsiders may be shown, in their order: page and count read no row that is not on the page.
+    Index(
+        "ix_encounters_public",
+        "organization_id",
+        "created_at",
+        "id",
+        sqlite_where=text("purpose = 'care' AND state <> 'erased'"),
+        postgresql_where=text("purpose = 'care' AND state <> 'erased'"),
+    ),
     Index("ix_encounters_profile", "organization_id", "patient_profile_id", "created_at", "id"),
     Index("ix_encounters_ehr_patient", "organization_id", "ehr_patient_index", "created_at", "id"),
     Index(

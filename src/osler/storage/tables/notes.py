@@ -69,6 +69,21 @@ documents: Final = Table(
 )
 """A document's name is sealed with its text: a template may be named after what it is for."""
 
+checklists: Final = Table(
+    "checklists",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization_id", Text, nullable=False),
+    Column("encounter_id", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("transcript_id", Text, nullable=False),
+    Column("key_id", Text, ForeignKey("object_keys.id"), nullable=False),
+    Column("sealed", LargeBinary, nullable=True),  # None: erased
+    ForeignKeyConstraint(["organization_id", "encounter_id"], ["encounters.organization_id", "encounters.id"]),
+    UniqueConstraint("organization_id", "encounter_id"),
+)
+"""What a visit covered: one row an encounter, of the transcript in use."""
+
 form_answers: Final = Table(
     "form_answers",
     metadata,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Double, ForeignKeyConstraint, LargeBinary, Table, Text, UniqueConstraint
 
 from osler.storage.tables.metadata import Time, metadata
 
@@ -17,6 +17,9 @@ released_documents: Final = Table(
     Column("source_id", Text, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("released_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=True),  # None: as it was released
+    Column("audio_duration", Double, nullable=True),
+    Column("sealed", LargeBinary, nullable=True),  # a title that someone chose, under the encounter's own key
     ForeignKeyConstraint(["organization_id", "encounter_id"], ["encounters.organization_id", "encounters.id"]),
     UniqueConstraint("organization_id", "encounter_id", "slot"),
 )
