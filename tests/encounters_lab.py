@@ -286,7 +286,14 @@ class EncountersLab:
                 await self.release_rows.put(
                     transaction,
                     ReleasedDocument(
-                        id=new_id(), kind=kind, slot=slot, source_id=source, created_at=now, released_at=now, **owned
+                        id=new_id(),
+                        kind=kind,
+                        slot=slot,
+                        source_id=source,
+                        created_at=now,
+                        released_at=now,
+                        updated_at=now,
+                        **owned,
                     ),
                 )
             for job_kind in (JobKind.TRANSCRIBE_RECORDING, JobKind.WRITE_NOTE):

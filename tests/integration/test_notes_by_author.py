@@ -72,6 +72,19 @@ async def test_changed_sources_make_stale_what_the_writer_wrote_and_nobody_signe
     assert (await lab.documents.get(lab.organization.id, encounter.id, document.id)).stale
 
 
+async def test_a_context_document_that_is_deleted_makes_stale_what_could_rest_on_it(lab: Laboratory) -> None:
+    async def text() -> AsyncIterator[bytes]:
+        yield b"Allergic to penicillin."
+
+    encounter = await lab.encounter()
+    await lab.upload(encounter, tones(0))
+    document = await lab.context.add(CLIENT, lab.organization.id, encounter.id, text(), filename="letter.txt")
+    note = await lab.notes.request(CLIENT, lab.organization.id, encounter.id)
+    assert not (await lab.notes.get(lab.organization.id, note.id)).stale
+    await lab.context.delete(CLIENT, lab.organization.id, encounter.id, [document.id])
+    assert (await lab.notes.get(lab.organization.id, note.id)).stale
+
+
 async def test_texts_of_a_request_and_pieces_are_kept_with_the_note_and_the_pieces_go_in_the_end(
     lab: Laboratory,
 ) -> None:

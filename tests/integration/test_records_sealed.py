@@ -62,7 +62,7 @@ async def test_what_belongs_to_one_organization_is_not_found_by_another(lab: Lab
     )
     now = CLOCK.now()
     owned = (visit.organization_id, visit.id)
-    shown = ReleasedDocument(new_id(), *owned, ReleasedKind.DOCUMENT, "note", note.id, now, now)
+    shown = ReleasedDocument(new_id(), *owned, ReleasedKind.DOCUMENT, "note", note.id, now, now, now)
     async with lab.database.write() as transaction:
         await audio.add_segment(transaction, segment)
         await transcripts.add(transaction, version)

@@ -21,10 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from osler.audio.model import RecordingState, SegmentStatus, transcript_awaited
 from osler.coding.model import CodingStatus
-from osler.encounters.model import EncounterState, Erasure, ErasureReason, ErasureScope
+from osler.encounters.model import ContextDocumentStatus, EncounterState, Erasure, ErasureReason, ErasureScope
 from osler.kernel.jobs import JobKind, JobState
 from osler.notes.model import TextStatus
 from osler.storage.repositories.insertion import insert_unless_there
+from osler.storage.repositories.notes import sources_changed
 from osler.storage.tables.audio import recordings, segments
 from osler.storage.tables.coding import code_sets
 from osler.storage.tables.encounters import context_documents, encounters, patient_profiles
@@ -212,8 +213,15 @@ class Destruction:
         return []
 
     async def context_document(self) -> list[str]:
-        """Destroy one context document, row too; return the ids of its blobs."""
-        blob_ids = await self._delete_documents(_this(context_documents, self._erasure))
+        """Destroy one context document, row too; return the ids of its blobs. What may rest on it is stale now."""
+        this = _this(context_documents, self._erasure)
+        was_read = and_(this, context_documents.c.status == ContextDocumentStatus.READY.value)
+        for encounter_id in (
+            await self._connection.scalars(select(context_documents.c.encounter_id).where(was_read))
+        ).all():
+            for statement in sources_changed(self._erasure.organization_id, encounter_id):
+                await self._connection.execute(statement)
+        blob_ids = await self._delete_documents(this)
         await self.answers()
         return blob_ids
 

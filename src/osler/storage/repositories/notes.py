@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, exists, insert, or_, select, true, update
+from sqlalchemy import Row, Select, Update, exists, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from osler.kernel.engine_record import EngineRecord
@@ -119,18 +119,8 @@ class SqlNoteRepository:
 
     async def mark_all_stale(self, transaction: Transaction, organization_id: str, encounter_id: str) -> None:
         """Mark the unsigned notes and documents that the writer made."""
-        for table, by_writer in ((notes, notes.c.author_id.is_(None)), (documents, true())):
-            await connection_of(transaction).execute(
-                update(table)
-                .where(
-                    table.c.organization_id == organization_id,
-                    table.c.encounter_id == encounter_id,
-                    table.c.status == TextStatus.CREATED.value,
-                    table.c.signed_at.is_(None),
-                    by_writer,
-                )
-                .values(stale=True)
-            )
+        for statement in sources_changed(organization_id, encounter_id):
+            await connection_of(transaction).execute(statement)
 
     async def of_author(
         self, transaction: Transaction, organization_id: str, user_id: str, limit: int
@@ -423,4 +413,20 @@ def _load(content: Mapping[str, Any] | None) -> WrittenText | None:
         heading=content["heading"],
         sections=tuple(Section.from_json(section) for section in content["sections"]),
         ends=tuple(content.get("ends", ())),
+    )
+
+
+def sources_changed(organization_id: str, encounter_id: str) -> tuple[Update, ...]:
+    """Return what marks the unsigned notes and documents of an encounter, if the writer made them, as stale."""
+    return tuple(
+        update(table)
+        .where(
+            table.c.organization_id == organization_id,
+            table.c.encounter_id == encounter_id,
+            table.c.status == TextStatus.CREATED.value,
+            table.c.signed_at.is_(None),
+            by_writer,
+        )
+        .values(stale=True)
+        for table, by_writer in ((notes, notes.c.author_id.is_(None)), (documents, true()))
     )

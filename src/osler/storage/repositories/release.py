@@ -18,7 +18,8 @@ class SqlReleaseRepository:
     async def put(self, transaction: Transaction, document: ReleasedDocument) -> ReleasedDocument:
         """Write the encounter's document of that slot, or show its newer source; returns the row with its stable id.
 
-        The row of a slot keeps its id and the times of its first release; ``updated_at`` changes with the source. The caller holds the encounter, so that no other writes the slot.
+        The row of a slot keeps its id and the times of its first release; ``updated_at`` changes with the source.
+        The caller holds the encounter, so that no other writes the slot.
         """
         connection = connection_of(transaction)
         changed = (

@@ -48,8 +48,8 @@ def upgrade() -> None:
         op.add_column("released_documents", sa.Column(name, kind, nullable=True))
     op.execute(
         "UPDATE released_documents SET audio_duration = (SELECT recordings.duration FROM transcripts"
-        " JOIN recordings ON recordings.id = transcripts.recording_id WHERE transcripts.id = released_documents.source_id)"
-        " WHERE kind = 'ambient_transcript'"
+        " JOIN recordings ON recordings.id = transcripts.recording_id"
+        " WHERE transcripts.id = released_documents.source_id) WHERE kind = 'ambient_transcript'"
     )
     op.create_index(
         "ix_encounters_public",
