@@ -111,6 +111,22 @@ class ApiKeyRepository(Protocol):
         ...
 
 
+class PublicSwitchRepository(Protocol):
+    """The switches of the public API, of the whole deployment. What has no row is off."""
+
+    async def all(self, transaction: Transaction) -> frozenset[str]:
+        """Return the names that are on."""
+        ...
+
+    async def switch_on(self, transaction: Transaction, name: str, at: datetime) -> bool:
+        """Write a row. False: it was on already."""
+        ...
+
+    async def switch_off(self, transaction: Transaction, name: str) -> bool:
+        """Remove a row. False: it was off already."""
+        ...
+
+
 class SigningKeyRepository(Protocol):
     """Keys that sign bearer tokens, sealed at rest."""
 

@@ -4,7 +4,7 @@ import hmac
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, or_, select, text, update
+from sqlalchemy import Row, Select, bindparam, delete, or_, select, text, update
 
 from osler.access.model import (
     ApiKey,
@@ -23,7 +23,14 @@ from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
 from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
-from osler.storage.tables.access import api_keys, linked_accounts, organizations, signing_keys, users
+from osler.storage.tables.access import (
+    api_keys,
+    linked_accounts,
+    organizations,
+    public_switches,
+    signing_keys,
+    users,
+)
 
 _FIND_KEY: Final = select(api_keys).where(
     api_keys.c.kind == bindparam("wanted_kind"), api_keys.c.digest == bindparam("wanted_digest")
@@ -265,6 +272,25 @@ class SqlApiKeyRepository:
         # In one order, so that two processes that write the same keys cannot wait for each other.
         rows = [{"key": key_id, "used": used[key_id]} for key_id in sorted(used)]
         await connection_of(transaction).execute(statement.values(last_used_at=bindparam("used")), rows)
+
+
+class SqlPublicSwitchRepository:
+    """The switches of the public API, of the whole deployment. What has no row is off."""
+
+    async def all(self, transaction: Transaction) -> frozenset[str]:
+        """Return the names that are on."""
+        return frozenset(await connection_of(transaction).scalars(select(public_switches.c.name)))
+
+    async def switch_on(self, transaction: Transaction, name: str, at: datetime) -> bool:
+        """Write a row. False: it was on already."""
+        return await insert_unless_there(
+            connection_of(transaction), public_switches, {"name": name, "switched_on_at": at}
+        )
+
+    async def switch_off(self, transaction: Transaction, name: str) -> bool:
+        """Remove a row. False: it was off already."""
+        result = await connection_of(transaction).execute(delete(public_switches).where(public_switches.c.name == name))
+        return bool(result.rowcount)
 
 
 class SqlSigningKeyRepository:
