@@ -367,6 +367,7 @@ FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     # What it is about
     "organization_id": _id,
     "encounter_id": _id,
+    "patient_profile_id": _id,
     "recording_id": _id,
     "segment_id": _id,
     "note_id": _id,

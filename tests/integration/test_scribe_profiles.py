@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from osler.access.model import Visibility
+from osler.storage.database import connection_of
+from osler.storage.tables.encounters import patient_profiles
 from tests.scribe_practice import NOBODYS_ID, NOBODYS_SESSION, Clinician, Town, ok, refused
 from tests.scribe_practice import clinician as clinician
 from tests.scribe_practice import shared_town as shared_town
@@ -178,3 +181,14 @@ async def test_every_reading_and_every_change_is_on_record(clinician: Clinician)
     assert await clinician.traces("patient_profile.changed") == [{**trace, "fields": "birth_date,phone"}]
     entries = await clinician.core.audit.list(clinician.organization.id, limit=1000)
     assert not any(word in str(entry) for entry in entries for word in ("Quill", "1950", "p-1"))
+
+
+async def test_a_damaged_profile_is_named_and_hides_none_of_the_others(clinician: Clinician) -> None:
+    made = [ok(await clinician.post("/patient-profiles", {"first_name": name}))["id"] for name in ("A", "B", "C")]
+    async with clinician.core.database.write() as transaction:
+        column = patient_profiles.c.id
+        damaged = update(patient_profiles).where(column == made[1]).values(sealed=b"\x01" + bytes(60))
+        await connection_of(transaction).execute(damaged)
+    answer = ok(await clinician.get("/patient-profiles"))
+    assert [each["id"] for each in answer["data"]] == [made[0], made[2]]
+    assert answer["damaged_profiles"] == [made[1]]

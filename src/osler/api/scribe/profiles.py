@@ -16,7 +16,7 @@ from osler.api.scribe.sent import SESSION_ID, Day, ProfileId, is_id, named_as
 from osler.api.scribe.services import ScribeServices
 from osler.api.scribe.session_fields import MISSING, Id, Line, Text
 from osler.api.scribe.session_models import DAY
-from osler.api.scribe.values import Answered, Given, Time
+from osler.api.scribe.values import OURS, Answered, Given, Time
 from osler.encounters.fields import MAX_ITEMS
 from osler.encounters.model import PatientProfile
 
@@ -142,6 +142,11 @@ class PatientProfileList(Answered):
     """Patient profiles."""
 
     data: list[PatientProfileShown]
+    damaged_profiles: list[str] = Field(
+        default_factory=list,
+        description="Profiles that are damaged and cannot be shown; left out where there are none.",
+        json_schema_extra=OURS,
+    )
 
 
 class Deletion(Answered):
@@ -210,11 +215,12 @@ def profile_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
         provider: Annotated[str | None, Query(description="Only of this EHR.")] = None,
     ) -> JSONResponse:
         """Return the user's profiles, oldest first; filters are exact, without regard to case."""
-        found = await _all(services, who, ehr_patient_id or None, provider or None)
+        found, damaged = await _all(services, who, ehr_patient_id or None, provider or None)
         await trace_reading(
             services, who, "patient_profile.read", "patient_profile", [each.id for each in found], by="list"
         )
-        return JSONResponse({"data": [presenters.yaml_profile(presenters.profile(each)) for each in found]})
+        told: dict[str, Any] = {"data": [presenters.yaml_profile(presenters.profile(each)) for each in found]}
+        return JSONResponse({**told, "damaged_profiles": damaged} if damaged else told)
 
     @router.get(
         "/patient-profiles/{patient_profile_id}",
@@ -264,8 +270,10 @@ def profile_routes(services: ScribeServices, router: APIRouter) -> APIRouter:
 
 async def _all(
     services: ScribeServices, who: ScribeUser, ehr_patient_id: str | None, provider: str | None
-) -> list[PatientProfile]:
+) -> tuple[list[PatientProfile], list[str]]:
+    """Return the profiles, and the ids of those that cannot be opened."""
     found: list[PatientProfile] = []
+    damaged: list[str] = []
     after = None
     while True:
         page = await services.profiles.list(
@@ -277,6 +285,7 @@ async def _all(
             after=after,
         )
         found += page.items
+        damaged += page.damaged
         after = page.following
         if after is None:
-            return found
+            return found, damaged

@@ -259,8 +259,10 @@ class SqlEncounterRepository:
         )
 
 
-def readable(rows: Sequence[Row[Any]], read: Callable[[Row[Any]], Read]) -> tuple[tuple[Read, ...], tuple[str, ...]]:
-    """Return what ``rows`` say, and the ids of those that are damaged, which the log names too.
+def readable(
+    rows: Sequence[Row[Any]], read: Callable[[Row[Any]], Read], field: str = "encounter_id"
+) -> tuple[tuple[Read, ...], tuple[str, ...]]:
+    """Return what ``rows`` say, and the ids of those that are damaged, which the log names too as its ``field``.
 
     Raises MasterKeyError if none can be opened: then it is not the rows.
     """
@@ -273,7 +275,7 @@ def readable(rows: Sequence[Row[Any]], read: Callable[[Row[Any]], Read]) -> tupl
             if isinstance(error, MasterKeyError) and len(rows) > 1 and len(damaged) == len(rows) - 1:
                 raise
             damaged.append(row.id)
-            logger.error("damaged row", extra={"encounter_id": row.id, "error": type(error)})
+            logger.error("damaged row", extra={field: row.id, "error": type(error)})
     return tuple(items), tuple(damaged)
 
 

@@ -10,7 +10,7 @@ from osler.kernel.errors import NotFoundError
 from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
-from osler.storage.repositories.encounters import EHR_PATIENT, one_page
+from osler.storage.repositories.encounters import EHR_PATIENT, one_page, readable
 from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
 from osler.storage.tables.encounters import patient_profiles
 
@@ -100,8 +100,9 @@ class SqlPatientProfileRepository:
         column = patient_profiles.c
         query = one_page(query, column.created_at, column.id, limit, after, offset, newest_first)
         rows = (await connection_of(transaction).execute(query)).all()
-        items = tuple(self._profile(row) for row in rows[:limit])
-        return Page(items, Position(items[-1].created_at, items[-1].id) if len(rows) > limit and items else None)
+        last = rows[limit - 1] if len(rows) > limit else None
+        items, damaged = readable(rows[:limit], self._profile, "patient_profile_id")
+        return Page(items, None if last is None else Position(last.created_at, last.id), damaged)
 
     async def count(
         self,
