@@ -1,5 +1,6 @@
 """Keys: how they are read, where they come from, what wraps what, and what a wrong one does."""
 
+import asyncio
 import base64
 import os
 import stat
@@ -228,15 +229,89 @@ def test_the_source_is_chosen_by_what_is_set(tmp_path: Path) -> None:
 # The digest key
 
 
-def test_api_keys_are_digested_with_a_key_that_is_loaded_when_needed(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_api_keys_are_digested_with_a_key_that_is_loaded_when_needed(tmp_path: Path) -> None:
     source = FileSecret(DIGEST_KEY, tmp_path / "digest.key")
-    digest = HmacKeyDigest(source)
+    digest = HmacKeyDigest(source, pause=0)
     with pytest.raises(MasterKeyError, match="digest key file"):
-        digest.digest("osl_1")
+        await digest.digest("osl_1")
     source.create()
-    assert digest.digest("osl_1") == HmacKeyDigest(source).digest("osl_1") != digest.digest("osl_2")
-    assert len(digest.digest("osl_1")) == 32
-    assert HmacKeyDigest(ValueSecret(DIGEST_KEY, KEY.hex())).digest("osl_1") != digest.digest("osl_1")
+    one = await digest.digest("osl_1")
+    assert one == await HmacKeyDigest(source).digest("osl_1") != await digest.digest("osl_2")
+    assert len(one) == 32
+    assert await HmacKeyDigest(ValueSecret(DIGEST_KEY, KEY.hex())).digest("osl_1") != one
+
+
+class Unwilling:
+    """A source that takes its time and fails as long as ``error`` is set; counts how often it was asked."""
+
+    name = DIGEST_KEY
+
+    def __init__(self, error: Exception | None, *, seconds: float = 0.0) -> None:
+        self.error = error
+        self.asked = 0
+        self._seconds = seconds
+
+    def exists(self) -> bool:
+        return True
+
+    def load(self) -> bytes:
+        self.asked += 1
+        time.sleep(self._seconds)
+        if self.error is not None:
+            raise self.error
+        return KEY
+
+    def create(self) -> bytes:
+        return self.load()
+
+
+@pytest.mark.anyio
+async def test_a_digest_key_that_does_not_load_is_tried_again_but_not_for_every_request() -> None:
+    source = Unwilling(MasterKeyError("mend it"))
+    digest = HmacKeyDigest(source, pause=0.2)
+    refusals = await asyncio.gather(*(digest.digest("osl_1") for _ in range(50)), return_exceptions=True)
+    with pytest.raises(MasterKeyError, match="mend it"):
+        await digest.digest("osl_1")
+    assert source.asked == 1
+    assert all(isinstance(each, MasterKeyError) and each.args == ("mend it",) for each in refusals)
+    assert len({id(each) for each in refusals}) == 50
+    source.error = None  # the operator mends it; nobody starts anything anew
+    await asyncio.sleep(0.2)
+    assert await digest.digest("osl_1") == await HmacKeyDigest(ValueSecret(DIGEST_KEY, KEY.hex())).digest("osl_1")
+    assert source.asked == 2
+
+
+@pytest.mark.anyio
+async def test_a_slow_command_for_the_digest_key_holds_up_nobody_else_and_outlives_who_gave_up() -> None:
+    source = Unwilling(None, seconds=0.3)
+    digest = HmacKeyDigest(source)
+    first = asyncio.create_task(digest.digest("osl_1"))
+    second = asyncio.create_task(digest.digest("osl_2"))
+    longest, last = 0.0, time.monotonic()
+    while not second.done():
+        await asyncio.sleep(0.01)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        first.cancel()
+    assert longest < 0.2  # the event loop went on all the time
+    assert len(await second) == 32
+    assert source.asked == 1
+
+
+@pytest.mark.anyio
+async def test_whatever_fails_about_the_digest_key_no_request_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(MasterKeyError, match="digest key could not be loaded"):
+        await HmacKeyDigest(Unwilling(RuntimeError("no more threads"))).digest("osl_1")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "short").write_text("abc")
+    for path in (pipe, tmp_path / "folder", tmp_path / "short", tmp_path / "none"):
+        with pytest.raises(MasterKeyError):
+            await asyncio.wait_for(HmacKeyDigest(FileSecret(DIGEST_KEY, path)).digest("osl_1"), 5)
+    for command in ("false", "echo nothing", "no-such-program-anywhere", "'"):
+        with pytest.raises(MasterKeyError):
+            await HmacKeyDigest(CommandSecret(DIGEST_KEY, command)).digest("osl_1")
 
 
 def test_the_wrapped_key_has_the_documented_form() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class KeyDigest(Protocol):
     """Digests API keys with the digest key (pepper)."""
 
-    def digest(self, key: str) -> bytes:
+    async def digest(self, key: str) -> bytes:
         """Return HMAC-SHA256 of the whole key. Raises MasterKeyError if the digest key cannot be loaded."""
         ...
 

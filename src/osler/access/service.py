@@ -253,7 +253,7 @@ class AccessService:
         if kind is KeyKind.TENANT and user_id is not None:
             raise InvalidFieldError("user_id", "A tenant key belongs to the organization; leave the user out.")
         text = new_key_text(kind, test=test)
-        digest = self._digest.digest(text)
+        digest = await self._digest.digest(text)
         key = ApiKey(
             id=new_id(),
             organization_id=organization_id,
@@ -311,7 +311,7 @@ class AccessService:
         """
         if not is_key_text(kind, presented):
             raise _refusal("invalid_key")
-        digest = self._digest.digest(presented)
+        digest = await self._digest.digest(presented)
 
         async def read() -> ApiKey | None:
             async with self._database.read() as transaction:

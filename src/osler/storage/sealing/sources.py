@@ -66,7 +66,8 @@ class FileSecret:
         """Read the file. Raises MasterKeyError if it is missing, unreadable, open to others, or no key."""
         label = self.name.label
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without waiting: a pipe in the file's place has nobody who writes to it.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read(_MOST) if stat.S_ISREG(mode) else b""
