@@ -147,12 +147,12 @@ async def test_a_note_is_written_once_however_often_its_step_runs(lab: Laborator
     lab.writer.during = crash
     before = await everything(lab)
     with pytest.raises(CrashError):
-        await lab.note_writing.write_note(job)
+        await lab.note_writing.write(job)
     assert await everything(lab) == before
     lab.writer.during = lambda: None
-    await asyncio.gather(*(lab.note_writing.write_note(job) for _ in range(3)))
+    await asyncio.gather(*(lab.note_writing.write(job) for _ in range(3)))
     after = await everything(lab)
-    await lab.note_writing.write_note(job)
+    await lab.note_writing.write(job)
     await lab.note_writing.failed(job, "EngineError")
     assert await everything(lab) == after
     (note,) = await lab.notes.versions(lab.organization.id, encounter.id)
@@ -192,7 +192,7 @@ async def test_a_note_from_a_transcript_that_was_replaced_meanwhile_is_kept_and_
         await lab.transcription.transcribe_recording(newest)
 
     lab.writer.during = lambda: asyncio.run_coroutine_threadsafe(replace_transcript(), loop).result()
-    await lab.note_writing.write_note(job)
+    await lab.note_writing.write(job)
     note = await lab.notes.current(lab.organization.id, encounter.id)
     assert note is not None and (note.status, note.transcript_id, note.stale) == (TextStatus.CREATED, first.id, True)
 
@@ -234,7 +234,7 @@ async def test_a_note_is_not_stored_if_only_its_transcript_was_erased_while_it_w
             await transaction.connection.execute(update(transcripts).values(sealed=None))
 
     lab.writer.during = lambda: asyncio.run_coroutine_threadsafe(erase_transcript(), loop).result()
-    await lab.note_writing.write_note(await lab.queued(encounter, JobKind.WRITE_NOTE))
+    await lab.note_writing.write(await lab.queued(encounter, JobKind.WRITE_NOTE))
     note = await lab.notes.current(lab.organization.id, encounter.id)
     assert lab.writer.calls == 1 and note is not None
     assert (note.status, note.failure, note.content) == (TextStatus.FAILED, "erased", None)

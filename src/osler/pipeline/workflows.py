@@ -37,10 +37,10 @@ def workflows(
             transcription.recording_failed,
         ),
         Workflow(JobKind.PARSE_CONTEXT, (Step("parse context", context_parsing.parse),), context_parsing.failed),
-        Workflow(JobKind.WRITE_NOTE, (Step("write note", note_writing.write_note),), note_writing.failed),
+        Workflow(JobKind.WRITE_NOTE, (Step("write note", note_writing.write),), note_writing.failed),
         Workflow(
             JobKind.WRITE_DOCUMENT,
-            (Step("write document", document_writing.write_document),),
+            (Step("write document", document_writing.write),),
             document_writing.failed,
         ),
         *coded,
