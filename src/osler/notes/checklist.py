@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 from osler.encounters.model import EncounterState
 from osler.encounters.ports import EncounterRepository
 from osler.encounters.service import ERASED
-from osler.kernel.clock import Clock
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import ErasedError, NotFoundError
 from osler.kernel.ids import derived_id
@@ -71,7 +70,8 @@ class ChecklistItem:
 class EncounterChecklist:
     """What a visit covered, by the words of one transcript version; an encounter has one. The items are sealed at rest.
 
-    ``id`` is the same whenever the encounter's checklist is made anew; ``created_at`` is when this one was.
+    ``id`` is the same whenever the encounter's checklist is made anew; ``created_at`` is that of the transcript
+    version, so that an erasure covers both or neither.
     """
 
     id: str
@@ -125,7 +125,6 @@ class ChecklistService:
         transcripts: TranscriptRepository,
         encounters: EncounterRepository,
         load_reader: Callable[[], ChecklistReader],
-        clock: Clock,
     ) -> None:
         """``load_reader`` returns the engine, the same each time; it is called in a thread and may take long."""
         self._database = database
@@ -133,7 +132,6 @@ class ChecklistService:
         self._transcripts = transcripts
         self._encounters = encounters
         self._load_reader = load_reader
-        self._clock = clock
 
     async def read(self, transcript: Transcript) -> ReadItems | None:
         """Read what a transcript covers, in a thread; to be called outside of any transaction.
@@ -161,7 +159,7 @@ class ChecklistService:
             organization_id=version.organization_id,
             encounter_id=version.encounter_id,
             transcript_id=version.id,
-            created_at=self._clock.now(),
+            created_at=version.created_at,
             items=read.items,
             engine=read.engine,
         )

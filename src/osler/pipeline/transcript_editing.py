@@ -1,16 +1,31 @@
 """The arrow from a person's correction of a transcript to what rests on it: a new version, stale notes, the release."""
 
+from dataclasses import dataclass
+from typing import Final
+
 from osler.audit.model import Actor, AuditEvent
 from osler.audit.ports import AuditTrail
 from osler.encounters.service import EncounterService
 from osler.kernel.clock import Clock
-from osler.kernel.errors import ConflictError, NotFoundError
+from osler.kernel.errors import ConflictError, NotFoundError, OslerError
 from osler.kernel.transactions import Database
+from osler.notes.checklist import ChecklistService, ReadItems
 from osler.notes.records import NoteRecordService
 from osler.release.service import ReleaseService
 from osler.speech.correction import Correction, corrected
 from osler.speech.model import TranscriptVersion
 from osler.speech.records import TranscriptService
+
+_MOST_TRIES: Final = 5
+"""How often a correction is read ahead before it is stored without a checklist, as others were quicker each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What a transcript covers once version ``former`` is corrected; ``covered`` None: reading it failed."""
+
+    former: str
+    covered: ReadItems | None
 
 
 class TranscriptEditing:
@@ -26,7 +41,10 @@ class TranscriptEditing:
         release: ReleaseService,
         audit: AuditTrail,
         clock: Clock,
+        checklists: ChecklistService | None = None,
     ) -> None:
+        """Without ``checklists`` nothing is kept of what a visit covered."""
+        self._checklists = checklists
         self._database = database
         self._encounters = encounters
         self._transcripts = transcripts
@@ -54,6 +72,55 @@ class TranscriptEditing:
         ConflictError (another version is in use by now, or the first one is still being made), InvalidFieldError.
         """
         await self._encounters.get(organization_id, encounter_id, user_id=user_id)
+        tries = 0
+        while True:
+            tries += 1
+            ahead = await self._read_ahead(organization_id, encounter_id, correction, version)
+            stored = await self._store(
+                actor,
+                organization_id,
+                encounter_id,
+                correction,
+                user_id=user_id,
+                version=version,
+                ahead=ahead,
+                anyway=tries == _MOST_TRIES,
+            )
+            if stored is not None:
+                return stored
+
+    async def _read_ahead(
+        self, organization_id: str, encounter_id: str, correction: Correction, version: int | None
+    ) -> _Ahead | None:
+        """Read what the corrected transcript covers, before a transaction holds the encounter; None where nothing can
+        be read. What is wrong with the correction is said when it is stored.
+        """
+        standing = await self._transcripts.current(organization_id, encounter_id) if self._checklists else None
+        if self._checklists is None or standing is None or version not in (None, standing.version):
+            return None
+        try:
+            transcript = corrected(standing.transcript, correction)
+        except OslerError:
+            return None
+        same = transcript is standing.transcript
+        return _Ahead(standing.id, None if same else await self._checklists.read(transcript))
+
+    async def _store(
+        self,
+        actor: Actor,
+        organization_id: str,
+        encounter_id: str,
+        correction: Correction,
+        *,
+        user_id: str,
+        version: int | None,
+        ahead: _Ahead | None,
+        anyway: bool,
+    ) -> TranscriptVersion | None:
+        """Store the corrected transcript and all that follows.
+
+        None if another version came into use since ``ahead`` was read, unless it is to be stored ``anyway``.
+        """
         async with self._database.write() as transaction:
             encounter = await self._encounters.content_allowed(transaction, organization_id, encounter_id)
             standing = await self._transcripts.in_use(transaction, organization_id, encounter_id)
@@ -66,12 +133,18 @@ class TranscriptEditing:
             transcript = corrected(standing.transcript, correction)
             if transcript is standing.transcript:
                 return standing
+            overtaken = ahead is None or ahead.former != standing.id
+            if self._checklists is not None and overtaken and not anyway:
+                return None
             stored = await self._transcripts.store_correction(
                 transaction, standing, transcript, author_id=user_id, at=self._clock.now()
             )
             await self._notes.transcript_settled(transaction, encounter, None)
             await self._release.settle(transaction, encounter)
             await self._release.transcript_corrected(transaction, actor, stored)
+            if self._checklists is not None and ahead is not None and ahead.covered is not None and not overtaken:
+                checklist = await self._checklists.store(transaction, stored, ahead.covered)
+                await self._release.release_checklist(transaction, checklist)
             event = AuditEvent(
                 organization_id=organization_id,
                 actor=actor,

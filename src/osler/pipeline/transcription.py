@@ -16,6 +16,7 @@ from osler.kernel.errors import EmptyAudioError, NoSpeechError
 from osler.kernel.ids import derived_id
 from osler.kernel.jobs import Job
 from osler.kernel.transactions import Database, Transaction
+from osler.notes.checklist import ChecklistService, ReadItems
 from osler.notes.records import NoteRecordService
 from osler.pipeline.precedence import SpeechEngines
 from osler.release.service import ReleaseService
@@ -54,8 +55,13 @@ class Transcription:
         audit: AuditTrail,
         clock: Clock,
         default_language: str | None = "en",
+        checklists: ChecklistService | None = None,
     ) -> None:
-        """``default_language`` (ISO 639-1) is that of encounters that name none; None detects it."""
+        """``default_language`` (ISO 639-1) is that of encounters that name none; None detects it.
+
+        Without ``checklists`` nothing is kept of what a visit covered.
+        """
+        self._checklists = checklists
         self._database = database
         self._encounters = encounters
         self._recordings = recordings
@@ -116,10 +122,11 @@ class Transcription:
             heard = await self._speech.batch(sound, self._language(task.encounter))
         except (NoSpeechError, EmptyAudioError) as error:
             failure = type(error).__name__
+        covered = await self._checklists.read(heard) if self._checklists is not None and heard is not None else None
         async with self._database.write() as transaction:
             task = await self._task(transaction, job)
             if task is not None:
-                await self._store(transaction, job, task, sound, heard, failure)
+                await self._store(transaction, job, task, sound, heard, failure, covered)
 
     async def recording_failed(self, job: Job, code: str) -> None:
         """Show that a recording could not be transcribed, and that no note will come of it unless it is retried."""
@@ -144,6 +151,7 @@ class Transcription:
         sound: AssembledSound,
         heard: Transcript | None,
         failure: str | None,
+        covered: ReadItems | None,
     ) -> None:
         """Write all that follows from a recording that was heard to its end."""
         now = self._clock.now()
@@ -171,6 +179,9 @@ class Transcription:
         in_use = await self._transcripts.in_use(transaction, task.encounter.organization_id, task.encounter.id)
         if version is not None and in_use is not None and in_use.id == version.id:
             await self._release.release_transcript(transaction, version)
+            if self._checklists is not None and covered is not None:
+                checklist = await self._checklists.store(transaction, version, covered)
+                await self._release.release_checklist(transaction, checklist)
         await self._trace(transaction, task, "recording.transcribed", Outcome.DONE, {"failure": failure or ""})
 
     async def _settle(self, transaction: Transaction, encounter: Encounter, failure: str | None) -> None:

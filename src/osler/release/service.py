@@ -17,6 +17,7 @@ from osler.kernel.clock import Clock
 from osler.kernel.errors import ConflictError, ErasedError
 from osler.kernel.ids import derived_id
 from osler.kernel.transactions import Database, Transaction
+from osler.notes.checklist import ChecklistRepository, EncounterChecklist
 from osler.notes.model import Document, NoteVersion, TextStatus
 from osler.notes.ports import DocumentRepository, NoteRepository
 from osler.release.model import ReleasedDocument, ReleasedKind
@@ -28,6 +29,7 @@ from osler.speech.records import TranscriptService
 TRANSCRIPT: Final = "transcript"
 NOTE: Final = "note"
 BILLING: Final = "billing"
+CHECKLIST: Final = "checklist"
 
 
 class ReleaseService:
@@ -50,9 +52,11 @@ class ReleaseService:
         audit: AuditTrail,
         clock: Clock,
         codes: CodeSetRepository | None = None,
+        checklists: ChecklistRepository | None = None,
     ) -> None:
-        """Without ``codes`` nothing is told of billing at sign-off."""
+        """Without ``codes`` nothing is told of billing at sign-off, without ``checklists`` nothing of the checklist."""
         self._codes = codes
+        self._checklists = checklists
         self._database = database
         self._releases = releases
         self._organizations = organizations
@@ -93,6 +97,14 @@ class ReleaseService:
         """Show that a visit was coded, if the organization releases automatically: a summary, without the codes."""
         if await self._automatic(transaction, codes.organization_id):
             await self._show_billing(transaction, SYSTEM, codes)
+
+    async def release_checklist(self, transaction: Transaction, checklist: EncounterChecklist) -> None:
+        """Show that a visit was gone through, where the transcript that it is of is shown: a summary, without items."""
+        organization_id, encounter_id = checklist.organization_id, checklist.encounter_id
+        shown = await self._releases.of_encounters(transaction, organization_id, [encounter_id])
+        of_shown = any(each.slot == TRANSCRIPT and each.source_id == checklist.transcript_id for each in shown)
+        if of_shown or await self._automatic(transaction, organization_id):
+            await self._show_checklist(transaction, SYSTEM, checklist)
 
     async def sign_note(
         self,
@@ -193,6 +205,10 @@ class ReleaseService:
             ready = [codes for codes in coded if codes.status is CodingStatus.READY and codes.entities]
             if ready:
                 await self._show_billing(transaction, actor, max(ready, key=lambda codes: codes.created_at))
+        if self._checklists is not None:
+            checklist = await self._checklists.get(transaction, organization_id, encounter_id)
+            if checklist is not None and transcript is not None and checklist.transcript_id == transcript.id:
+                await self._show_checklist(transaction, actor, checklist)
         event = AuditEvent(
             organization_id=organization_id,
             actor=actor,
@@ -283,6 +299,16 @@ class ReleaseService:
             BILLING,
             (codes.organization_id, codes.encounter_id, codes.id),
             codes.created_at,
+        )
+
+    async def _show_checklist(self, transaction: Transaction, actor: Actor, checklist: EncounterChecklist) -> None:
+        await self._make_readable(
+            transaction,
+            actor,
+            ReleasedKind.CHECKLIST,
+            CHECKLIST,
+            (checklist.organization_id, checklist.encounter_id, checklist.id),
+            checklist.created_at,
         )
 
     async def _make_readable(

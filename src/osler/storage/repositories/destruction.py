@@ -31,16 +31,16 @@ from osler.storage.tables.coding import code_sets
 from osler.storage.tables.encounters import context_documents, encounters, patient_profiles
 from osler.storage.tables.idempotency import idempotent_requests, idempotent_subjects
 from osler.storage.tables.jobs import jobs
-from osler.storage.tables.notes import documents, form_answers, notes
+from osler.storage.tables.notes import checklists, documents, form_answers, notes
 from osler.storage.tables.release import released_documents
 from osler.storage.tables.sealing import object_keys
 from osler.storage.tables.speech import segment_transcripts, transcripts
 
 SIGNABLE: Final[tuple[Table, ...]] = (notes, documents)
-TEXTS: Final[tuple[Table, ...]] = (transcripts, segment_transcripts, form_answers, code_sets, *SIGNABLE)
+TEXTS: Final[tuple[Table, ...]] = (transcripts, segment_transcripts, checklists, form_answers, code_sets, *SIGNABLE)
 """Tables with ``key_id``, ``sealed`` and ``created_at`` below an encounter."""
 
-RELEASABLE: Final[tuple[Table, ...]] = (transcripts, code_sets, form_answers, *SIGNABLE)
+RELEASABLE: Final[tuple[Table, ...]] = (transcripts, checklists, code_sets, form_answers, *SIGNABLE)
 """Tables whose rows a released document can stand for."""
 
 ERASED_CODE: Final = "erased"
@@ -99,7 +99,7 @@ class Destruction:
         return list(await self._connection.scalars(deleted))
 
     async def texts(self) -> None:
-        """Destroy transcripts, codes, answers, notes and documents; those that are kept or signed only with all."""
+        """Destroy transcripts, checklists, codes, answers, notes and documents; kept or signed ones only with all."""
         for table in TEXTS:
             covered = and_(self._covered(table, table.c.created_at), self._not_kept(table))
             await self._destroy_keys(select(table.c.key_id).where(covered))
