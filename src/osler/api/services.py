@@ -29,6 +29,10 @@ class MediaVault(BlobVault, Checked, Protocol):
         """
         ...
 
+    def verify_recording_url(self, recording_id: str, *, expires: str, media_type: str, signature: str) -> datetime:
+        """As :meth:`verify_media_url`, for the URL of a whole recording."""
+        ...
+
 
 class Services(ScribeServices, Protocol):
     """The opened core as the door sees it."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 from typing import BinaryIO, Final
 
 from osler.audio import ogg_slices, slices
@@ -18,10 +19,11 @@ _MAGIC: Final = 16
 class _Format:
     """How slices of a kind of stream are found and read. All take and return bytes, or places in them.
 
-    ``head``: what is to stand before elements so that they can be read, of the beginning of a file with its header;
-    ``default_head`` the same without one, of elements alone.
+    ``media_type`` is that of a whole stream. ``head``: what is to stand before elements so that they can be read, of
+    the beginning of a file with its header; ``default_head`` the same without one, of elements alone.
     """
 
+    media_type: str
     is_headed: Callable[[bytes], bool]
     first_element: Callable[[bytes], int | None]
     open_element: Callable[[bytes], int | None]
@@ -37,6 +39,7 @@ def _webm_head(beginning: bytes) -> bytes | None:
 
 _FORMATS: Final = (
     _Format(
+        "audio/webm",
         slices.is_webm,
         slices.first_element,
         slices.open_element,
@@ -45,6 +48,7 @@ _FORMATS: Final = (
         lambda beginning: slices.stream_head(slices.opus_tracks(beginning)),
     ),
     _Format(
+        "audio/ogg",
         ogg_slices.is_headed,
         ogg_slices.first_element,
         ogg_slices.open_element,
@@ -82,6 +86,16 @@ class SegmentFiles:
     def kind(self, segment: Segment) -> SegmentKind:
         """Say what a segment is. A fragment is only believed in beside other segments of a stream."""
         return self._told(segment)[0]
+
+    def stream_type(self) -> str | None:
+        """Return the media type of all segments joined byte by byte; None if that is not one file of a known kind.
+
+        Looks no further than the first segment that is none of the first one's stream.
+        """
+        kind, stream = self._told(self._segments[0])
+        if kind is not SegmentKind.HEADED or stream is None:
+            return None
+        return stream.media_type if all(self._follows(*pair) for pair in pairwise(self._segments)) else None
 
     def runs(self) -> Iterator[Sequence[Segment]]:
         """Yield what belongs together: a file alone, or the slices of a stream as far as none is missing."""
@@ -141,9 +155,10 @@ class SegmentFiles:
 
     def _follows(self, before: Segment, segment: Segment) -> bool:
         """Say whether a segment is of the stream that the one before it is of."""
+        if before.index != segment.index - 1:
+            return False
         kind, stream = self._told(segment)
-        continues = kind in (SegmentKind.SLICE, SegmentKind.FRAGMENT) and before.index == segment.index - 1
-        return continues and self._told(before)[1] is stream
+        return kind in (SegmentKind.SLICE, SegmentKind.FRAGMENT) and self._told(before)[1] is stream
 
     def _told(self, segment: Segment) -> tuple[SegmentKind, _Format | None]:
         """Return what a segment is, and of which kind of stream; of a fragment, of the nearest one before it."""

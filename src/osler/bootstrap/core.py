@@ -312,11 +312,7 @@ def _services(
     )
     transcripts = TranscriptService(database=database, transcripts=transcript_rows, recordings=recording_rows)
     templates = TemplateService(
-        database=database,
-        templates=SqlTemplateRepository(),
-        organizations=organization_rows,
-        audit=audit,
-        clock=clock,
+        database=database, templates=SqlTemplateRepository(), organizations=organization_rows, audit=audit, clock=clock
     )
     notes = NoteRecordService(
         database=database,
@@ -462,7 +458,9 @@ def _services(
         erasure=erasure,
         audio=audio,
         streams=AudioStreams(audio=audio, most_bytes=settings.max_upload_mb * 1_000_000),
-        playback=PlaybackService(database=database, recordings=recording_rows, audit=audit, clock=clock),
+        playback=PlaybackService(
+            database=database, recordings=recording_rows, vault=parts.vault, audit=audit, clock=clock
+        ),
         transcripts=transcripts,
         live_texts=LiveTexts(database=database, recordings=recording_rows, transcripts=transcript_rows),
         notes=notes,

@@ -50,6 +50,10 @@ class ObjectStore(Protocol):
         """As :meth:`get`, for a worker thread."""
         ...
 
+    async def size(self, name: str) -> int | None:
+        """Return how many bytes an object has, None if there is none of that name; nothing of it is read."""
+        ...
+
     async def delete(self, names: Sequence[str]) -> None:
         """Remove objects; those that are gone already are no error."""
         ...
@@ -126,6 +130,15 @@ class ObstoreObjects:
         try:
             found = await obstore.get_async(self._store, name, options={"range": (start, end)})
             return memoryview(await found.bytes_async()), found.meta["size"]
+        except FAILURES as error:
+            raise translated(error, "read") from None
+
+    async def size(self, name: str) -> int | None:
+        """Return how many bytes an object has, None if there is none of that name."""
+        try:
+            return (await obstore.head_async(self._store, name))["size"]
+        except FileNotFoundError:
+            return None
         except FAILURES as error:
             raise translated(error, "read") from None
 

@@ -32,13 +32,14 @@ class BlobReading:
     """One reading of one blob: says which stored bytes to get, and opens them. It gets nothing itself.
 
     ``key`` None: the bytes stand plain in the store. The chunks of a plain object are counted as if it were sealed.
+    ``stored_size`` is how many bytes the object has in the store.
     """
 
     def __init__(self, blob: StoredBlob, key: DataKey | None) -> None:
         self._size = blob.size
         self._key = key
         self._opener: StreamOpener | None = None
-        self._stored_size = sealed_size(blob.size) if key else blob.size
+        self.stored_size = sealed_size(blob.size) if key else blob.size
         self.chunks = range(chunk_count(blob.size))
 
     def needs_header(self, chunks: range) -> bool:
@@ -72,7 +73,7 @@ class BlobReading:
         return b"".join(self._opener.open_chunks(chunks, got[HEADER_SIZE:] if chunks.start == 0 else got))
 
     def _check_size(self, stored_size: int) -> None:
-        if stored_size != self._stored_size:
+        if stored_size != self.stored_size:
             raise CorruptedError("A stored object does not have the length that was written; restore it from a backup.")
 
 

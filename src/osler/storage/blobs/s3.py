@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -126,8 +126,8 @@ class S3Objects(ObstoreObjects):
     async def presign(self, name: str, lifetime: timedelta, media_type: str) -> str | None:
         """Return a presigned URL. Raises InvalidFieldError for more than seven days.
 
-        It answers with ``media_type`` if the settings hold the secret key; with keys from elsewhere (an instance's
-        role), which only obstore knows, with the type that the bucket stored.
+        It answers with ``media_type``, and is kept by no cache, if the settings hold the secret key; with keys from
+        elsewhere (an instance's role), which only obstore knows, with the headers that the bucket stored.
         """
         if lifetime > LONGEST_PRESIGNED:
             raise InvalidFieldError("expires_at", "A presigned URL lives seven days at most; ask for less.")
@@ -135,7 +135,10 @@ class S3Objects(ObstoreObjects):
             url = await obstore.sign_async(self._bucket, "GET", name, lifetime)
         except FAILURES as error:
             raise translated(error, "read") from None
-        return with_media_type(url, media_type, self._secret) if self._secret else url
+        if not self._secret:
+            return url
+        wishes = {"response-content-type": media_type, "response-cache-control": "private, no-store"}
+        return with_wishes(url, wishes, self._secret)
 
     async def check(self) -> None:
         """List a little: this fails for a missing bucket, where reading a missing object would look the same."""
@@ -146,14 +149,14 @@ class S3Objects(ObstoreObjects):
             raise translated(error, "read") from None
 
 
-def with_media_type(url: str, media_type: str, secret: str) -> str:
-    """Return a presigned URL, signed again with the wish that the answer have ``media_type``.
+def with_wishes(url: str, wishes: Mapping[str, str], secret: str) -> str:
+    """Return a presigned URL, signed again with wishes for headers of the answer (``response-content-type``, ...).
 
     AWS Signature Version 4 in query parameters: docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
     obstore signs no parameters of its caller's.
     """
     parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query)) | {"response-content-type": media_type}
+    query = dict(parse_qsl(parts.query)) | dict(wishes)
     del query["X-Amz-Signature"]
     wanted = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
     request = "\n".join(("GET", parts.path, wanted, f"host:{parts.netloc}", "", "host", "UNSIGNED-PAYLOAD"))

@@ -105,6 +105,14 @@ class SealedBlobVault:
         reading = BlobReading(blob, self._key_of(blob))
         return io.BufferedReader(BlobFile(self._store, object_name(blob.id), blob.size, reading), CHUNK_SIZE)
 
+    async def holds(self, blob: StoredBlob) -> bool:
+        """Say whether the object is there with the length that was written, without reading it.
+
+        Raises ErasedError, MasterKeyError and BlobsUnavailableError.
+        """
+        stored_size = BlobReading(blob, self._key_of(blob)).stored_size
+        return await self._store.size(object_name(blob.id)) == stored_size
+
     async def delete(self, ids: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no error. Raises BlobsUnavailableError."""
         await self._store.delete([object_name(blob_id) for blob_id in ids])
@@ -117,14 +125,26 @@ class SealedBlobVault:
         Raises InvalidFieldError if ``expires_at`` is past, or further away than a bucket allows (seven days).
         """
         self._key_of(blob)
-        lifetime = timedelta(seconds=int((expires_at - self._clock.now()).total_seconds()))
-        if lifetime < timedelta(seconds=1):
-            raise InvalidFieldError("expires_at", "A signed URL must expire in the future.")
+        lifetime = self._lifetime(expires_at)
         if blob.key is None:
             presigned = await self._store.presign(object_name(blob.id), lifetime, media_type)
             if presigned is not None:
                 return presigned
         return self._urls.url(blob.id, media_type=media_type, expires_at=expires_at)
+
+    async def recording_url(self, recording_id: str, *, media_type: str, expires_at: datetime) -> str:
+        """Return a URL of Osler's own that serves all of a recording until ``expires_at``.
+
+        It is checked by :meth:`verify_recording_url`. Raises InvalidFieldError if ``expires_at`` is past.
+        """
+        self._lifetime(expires_at)
+        return self._urls.recording_url(recording_id, media_type=media_type, expires_at=expires_at)
+
+    def verify_recording_url(self, recording_id: str, *, expires: str, media_type: str, signature: str) -> datetime:
+        """As :meth:`verify_media_url`, for the URL of a whole recording."""
+        return self._urls.verify_recording(
+            recording_id, expires=expires, media_type=media_type, signature=signature, now=self._clock.now()
+        )
 
     def verify_media_url(self, blob_id: str, *, expires: str, media_type: str, signature: str) -> datetime:
         """Return when one of our URLs expires, given the parts of its query as they came.
@@ -156,6 +176,16 @@ class SealedBlobVault:
     async def check(self) -> None:
         """Return if objects can be stored and read now. Raises BlobsUnavailableError and StorageFullError."""
         await self._store.check()
+
+    def _lifetime(self, expires_at: datetime) -> timedelta:
+        """Return how long a URL is to live. Raises InvalidFieldError if ``expires_at`` is past.
+
+        Whoever signs counts from the whole second that has begun: so are they counted here.
+        """
+        lifetime = timedelta(seconds=int(expires_at.timestamp()) - int(self._clock.now().timestamp()))
+        if lifetime < timedelta(seconds=1):
+            raise InvalidFieldError("expires_at", "A signed URL must expire in the future.")
+        return lifetime
 
     def _key_of(self, blob: StoredBlob) -> DataKey | None:
         if blob.key is not None:

@@ -176,6 +176,16 @@ class SqlRecordingRepository:
         row = (await connection_of(transaction).execute(_segments().where(segments.c.blob_id == blob_id))).first()
         return None if row is None else _to_segment(row)
 
+    async def recording_anywhere(
+        self, transaction: Transaction, recording_id: str
+    ) -> tuple[AudioRecording, Sequence[Segment]] | None:
+        """Find a recording with its segments by index, in whatever organization, for a signed URL."""
+        query = select(recordings).where(recordings.c.id == recording_id)
+        row = (await connection_of(transaction).execute(query)).one_or_none()
+        if row is None:
+            return None
+        return _to_recording(row), await self.segments(transaction, row.organization_id, recording_id)
+
     async def transcribed_seconds(self, transaction: Transaction) -> float:
         """Return how many seconds of audio have a final transcript, of all organizations together."""
         query = select(func.coalesce(func.sum(recordings.c.duration), 0.0)).where(
