@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from osler.access.model import Organization, Scope
-from osler.access.ports import PublicSwitchRepository
-from osler.access.recent import Recent
 from osler.audit.model import DEPLOYMENT, Actor, AuditEvent
-from osler.audit.ports import AuditTrail
-from osler.kernel.clock import Clock
-from osler.kernel.transactions import Database
+
+if TYPE_CHECKING:
+    from osler.access.ports import PublicSwitchRepository
+    from osler.audit.ports import AuditTrail
+    from osler.kernel.clock import Clock
+    from osler.kernel.transactions import Database
 
 API: Final = "api"
 """Name of the switch of the public API as a whole. No route is called so."""
@@ -69,13 +70,15 @@ class PublicAccess:
     def __init__(
         self,
         *,
-        database: Database,
-        clock: Clock,
-        switches: PublicSwitchRepository,
+        database: "Database",
+        clock: "Clock",
+        switches: "PublicSwitchRepository",
         organizations: RecentOrganizations,
-        audit: AuditTrail,
+        audit: "AuditTrail",
     ) -> None:
         """``organizations`` is the AccessService, so that what it changes holds here at once."""
+        from osler.access.recent import Recent  # here: the command line's help loads this module, and no event loop
+
         self._database = database
         self._clock = clock
         self._repository = switches
