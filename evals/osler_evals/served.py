@@ -1,8 +1,10 @@
 """A deployment for measurements, served by real processes, with a tenant and a user's token."""
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,20 +50,20 @@ def served(*, execute: bool = False, workers: int = 0, model: str = "base") -> I
     ``execute``: the server runs jobs itself; ``workers``: so many processes beside it do; ``model`` is what they hear
     with, from the models of this machine.
     """
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as processes:
+    with tidy_end(), tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as processes:
         data = Path(folder) / "data"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OSLER_")}
         environment |= {"OSLER_DATA": str(data), "OSLER_TOKEN_MINUTES": "120", "OSLER_SPEECH_MODEL": model}
         environment["OSLER_MODELS"] = str(Settings().models_path)
         log = Path(folder) / "server.log"
         how = [] if execute else ["--no-worker"]
-        process = processes.enter_context(_running(["serve", "--port", "0", *how], environment, log))
-        root = f"http://127.0.0.1:{_port(process, log)}"
+        process = processes.enter_context(running(["serve", "--port", "0", *how], environment, log))
+        root = f"http://127.0.0.1:{port_of(process, log)}"
         for number in range(workers):
             said = Path(folder) / f"worker-{number}.log"
-            _ready(processes.enter_context(_running(["worker"], environment, said)), said)
-        organization = _osler(environment, "org", "create", "Clinic")["organization_id"]
-        key = _osler(environment, "key", "create", "--org", organization, "--kind", "tenant")["key"]
+            ready(processes.enter_context(running(["worker"], environment, said)), said)
+        organization = osler(environment, "org", "create", "Clinic")["organization_id"]
+        key = osler(environment, "key", "create", "--org", organization, "--kind", "tenant")["key"]
         answer = httpx.get(
             f"{root}{BASE_PATH}/jwt",
             params={"email": "clinician@example.org", "third_party_internal_id": "7"},
@@ -73,14 +75,18 @@ def served(*, execute: bool = False, workers: int = 0, model: str = "base") -> I
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str], environment: dict[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def running(
+    arguments: list[str], environment: dict[str, str], log: Path, module: str = "osler"
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a module as a process of its own, which ends with the block, or with this process however it dies."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "osler", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            preexec_fn=_end_with_parent,
         )
     try:
         yield process
@@ -89,12 +95,34 @@ def _running(arguments: list[str], environment: dict[str, str], log: Path) -> "I
         process.wait(60)
 
 
-def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:
-    port: int = _ready(process, log)["port"]
+def _end_with_parent() -> None:
+    """Have Linux end a process (SIGTERM) when the measuring one dies, even if that is killed."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def tidy_end() -> Iterator[None]:
+    """Let SIGTERM end a measurement as Ctrl-C does: what it started and wrote is gone when it has ended."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    """Wait until a server says that it is ready, and return its port."""
+    port: int = ready(process, log)["port"]
     return port
 
 
-def _ready(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, Any]:
+def ready(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, Any]:
     """Wait until a process says that it is ready, and return what it says."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -106,6 +134,7 @@ def _ready(process: "subprocess.Popen[bytes]", log: Path) -> dict[str, Any]:
     raise RuntimeError(f"a process did not start:\n{log.read_text()}")
 
 
-def _osler(environment: dict[str, str], *arguments: str) -> Any:
+def osler(environment: dict[str, str], *arguments: str) -> Any:
+    """Run a command and return what it says as JSON."""
     command = [sys.executable, "-m", "osler", *arguments, "--json"]
     return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
