@@ -117,7 +117,7 @@ class EncountersLab:
         self.note_rows = SqlNoteRepository(rows)
         self.document_rows = SqlDocumentRepository(rows)
         self.code_rows = SqlCodeSetRepository(rows)
-        self.release_rows = SqlReleaseRepository()
+        self.release_rows = SqlReleaseRepository(rows)
         self.job_rows = SqlJobRepository()
         self.requests = IdempotencyService(
             database=self.database, repository=SqlIdempotencyRepository(rows, secret), clock=self.clock

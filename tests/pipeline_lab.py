@@ -356,7 +356,7 @@ async def laboratory(
     )
     release = ReleaseService(
         database=database,
-        releases=SqlReleaseRepository(),
+        releases=SqlReleaseRepository(rows),
         organizations=organizations,
         encounters=encounter_rows,
         transcripts=transcripts,

@@ -242,7 +242,7 @@ async def test_signing_takes_the_newest_written_note_and_every_written_document(
 async def test_a_released_document_keeps_its_id_and_times_when_a_newer_source_is_shown(
     lab: Laboratory, visit: Encounter
 ) -> None:
-    rows = SqlReleaseRepository()
+    rows = SqlReleaseRepository(lab.rows)
     now = CLOCK.now()
     first = ReleasedDocument(
         new_id(), visit.organization_id, visit.id, ReleasedKind.DOCUMENT, "note", "n1", now, now, now

@@ -52,7 +52,7 @@ async def visit(lab: Laboratory) -> Encounter:
 async def test_what_belongs_to_one_organization_is_not_found_by_another(lab: Laboratory, visit: Encounter) -> None:
     audio, transcripts = SqlRecordingRepository(lab.rows), SqlTranscriptRepository(lab.rows)
     notes, documents = SqlNoteRepository(lab.rows), SqlDocumentRepository(lab.rows)
-    codes, releases = SqlCodeSetRepository(lab.rows), SqlReleaseRepository()
+    codes, releases = SqlCodeSetRepository(lab.rows), SqlReleaseRepository(lab.rows)
     recording = await add_recording(lab, visit)
     segment, version, note, letter = (
         await a_segment(lab, recording),

@@ -18,6 +18,8 @@ from osler.bootstrap.engines import (
     terminologies,
 )
 from osler.bootstrap.places import digest_key_source, read_settings
+from osler.bootstrap.publishing import Publishing, publishing
+from osler.bootstrap.repositories import repositories
 from osler.bootstrap.work import EngineKind, with_concurrency
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class Core:
     jobs: "JobService"
     housekeeping: "Housekeeping"
     speech_engines: "SpeechEngines"
+    public: Publishing
 
     @property
     def max_upload_bytes(self) -> int:
@@ -211,69 +214,46 @@ def _services(
     from osler.release.service import ReleaseService
     from osler.speech.live import LiveTexts
     from osler.speech.records import TranscriptService
-    from osler.storage.repositories.access import (
-        SqlApiKeyRepository,
-        SqlOrganizationRepository,
-        SqlSigningKeyRepository,
-        SqlUserRepository,
-    )
-    from osler.storage.repositories.audio import SqlRecordingRepository
-    from osler.storage.repositories.audit import SqlAuditRepository
-    from osler.storage.repositories.coding import SqlCodeSetRepository
-    from osler.storage.repositories.context import SqlContextDocumentRepository
-    from osler.storage.repositories.encounters import SqlEncounterRepository
+    from osler.storage.repositories.access import SqlApiKeyRepository, SqlSigningKeyRepository
     from osler.storage.repositories.erasure import SqlEncounterEraser
     from osler.storage.repositories.idempotency import SqlIdempotencyRepository
     from osler.storage.repositories.jobs import SqlExecutorRepository
-    from osler.storage.repositories.notes import SqlDocumentRepository, SqlNoteRepository
     from osler.storage.repositories.overviews import SqlOverviewRepository
-    from osler.storage.repositories.profiles import SqlPatientProfileRepository
-    from osler.storage.repositories.release import SqlReleaseRepository
-    from osler.storage.repositories.sealed import SealedRows
-    from osler.storage.repositories.speech import SqlTranscriptRepository
     from osler.storage.repositories.templates import SqlTemplateRepository
     from osler.storage.sealing.deployment import DerivedChainKey
     from osler.storage.sealing.digest import HmacKeyDigest
     from osler.workflows.lease import ExecutorLease
 
     settings, database, clock, secret = parts.settings, parts.database, parts.clock, parts.secret
-    rows = SealedRows(parts.keyring, clock)
-    organization_rows = SqlOrganizationRepository()
-    user_rows = SqlUserRepository(rows, secret)
-    encounter_rows = SqlEncounterRepository(rows, secret)
-    profile_rows = SqlPatientProfileRepository(rows, secret)
-    recording_rows = SqlRecordingRepository(rows)
-    transcript_rows = SqlTranscriptRepository(rows)
-    note_rows = SqlNoteRepository(rows)
-    document_rows = SqlDocumentRepository(rows)
-    context_rows = SqlContextDocumentRepository(rows, clock)
+    stored = repositories(parts)
 
-    audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(secret))
+    audit = AuditService(database=database, repository=stored.audit, chain_key=DerivedChainKey(secret))
     access = AccessService(
         database=database,
         clock=clock,
-        organizations=organization_rows,
-        users=user_rows,
+        organizations=stored.organizations,
+        users=stored.users,
         keys=SqlApiKeyRepository(),
-        signing_keys=SqlSigningKeyRepository(rows),
+        signing_keys=SqlSigningKeyRepository(stored.sealed),
         digest=HmacKeyDigest(digest_key_source(settings)),
         audit=audit,
     )
+    public = publishing(parts, stored, access, audit)
     encounters = EncounterService(
         database=database,
         clock=clock,
-        encounters=encounter_rows,
-        profiles=profile_rows,
-        organizations=organization_rows,
-        users=user_rows,
+        encounters=stored.encounters,
+        profiles=stored.profiles,
+        organizations=stored.organizations,
+        users=stored.users,
         audit=audit,
     )
     erasure = ErasureService(
         database=database,
         clock=clock,
-        encounters=encounter_rows,
-        eraser=SqlEncounterEraser(database, rows, clock),
-        organizations=organization_rows,
+        encounters=stored.encounters,
+        eraser=SqlEncounterEraser(database, stored.sealed, clock),
+        organizations=stored.organizations,
         ledger=parts.ledger,
         vault=parts.vault,
         inventory=parts.vault,
@@ -282,16 +262,16 @@ def _services(
     profiles = PatientProfileService(
         database=database,
         clock=clock,
-        profiles=profile_rows,
-        encounters=encounter_rows,
-        organizations=organization_rows,
-        users=user_rows,
+        profiles=stored.profiles,
+        encounters=stored.encounters,
+        organizations=stored.organizations,
+        users=stored.users,
         erasure=erasure,
         audit=audit,
     )
     context = ContextDocumentService(
         database=database,
-        documents=context_rows,
+        documents=stored.context,
         encounters=encounters,
         erasure=erasure,
         vault=parts.vault,
@@ -301,8 +281,8 @@ def _services(
     )
     audio = AudioService(
         database=database,
-        recordings=recording_rows,
-        encounters=encounter_rows,
+        recordings=stored.recordings,
+        encounters=stored.encounters,
         gate=encounters,
         vault=parts.vault,
         queue=parts.engine,
@@ -310,16 +290,20 @@ def _services(
         clock=clock,
         max_bytes=settings.max_upload_mb * 1_000_000,
     )
-    transcripts = TranscriptService(database=database, transcripts=transcript_rows, recordings=recording_rows)
+    transcripts = TranscriptService(database=database, transcripts=stored.transcripts, recordings=stored.recordings)
     templates = TemplateService(
-        database=database, templates=SqlTemplateRepository(), organizations=organization_rows, audit=audit, clock=clock
+        database=database,
+        templates=SqlTemplateRepository(),
+        organizations=stored.organizations,
+        audit=audit,
+        clock=clock,
     )
     notes = NoteRecordService(
         database=database,
-        notes=note_rows,
-        encounters=encounter_rows,
-        recordings=recording_rows,
-        transcripts=transcript_rows,
+        notes=stored.notes,
+        encounters=stored.encounters,
+        recordings=stored.recordings,
+        transcripts=stored.transcripts,
         hearing=transcripts,
         templates=templates,
         queue=parts.engine,
@@ -328,10 +312,10 @@ def _services(
     )
     documents = DocumentRecordService(
         database=database,
-        documents=document_rows,
-        encounters=encounter_rows,
-        recordings=recording_rows,
-        transcripts=transcript_rows,
+        documents=stored.documents,
+        encounters=stored.encounters,
+        recordings=stored.recordings,
+        transcripts=stored.transcripts,
         hearing=transcripts,
         templates=templates,
         queue=parts.engine,
@@ -340,20 +324,19 @@ def _services(
     )
     sources = SourceService(
         database=database,
-        encounters=encounter_rows,
-        organizations=organization_rows,
-        transcripts=transcript_rows,
-        documents=context_rows,
-        notes=note_rows,
+        encounters=stored.encounters,
+        organizations=stored.organizations,
+        transcripts=stored.transcripts,
+        documents=stored.context,
+        notes=stored.notes,
     )
-    code_rows = SqlCodeSetRepository(rows)
     known_codes, visit_coder = terminologies(settings), coder()
     coding = CodingService(
         database=database,
-        codes=code_rows,
+        codes=stored.codes,
         gate=encounters,
-        encounters=encounter_rows,
-        notes=note_rows,
+        encounters=stored.encounters,
+        notes=stored.notes,
         hearing=transcripts,
         terminologies=known_codes,
         coder=visit_coder.record,
@@ -362,29 +345,30 @@ def _services(
         clock=clock,
         default_system=None if settings.coding_system == "none" else system_named(settings.coding_system),
     )
-    forms, asking = answering(parts, sources, encounter_rows, note_rows, document_rows, audit)
+    forms, asking = answering(parts, sources, stored.encounters, stored.notes, stored.documents, audit)
     release = ReleaseService(
         database=database,
-        codes=code_rows,
-        releases=SqlReleaseRepository(),
-        organizations=organization_rows,
-        encounters=encounter_rows,
-        transcripts=transcript_rows,
+        codes=stored.codes,
+        checklists=stored.checklists,
+        releases=stored.releases,
+        organizations=stored.organizations,
+        encounters=stored.encounters,
+        transcripts=stored.transcripts,
         hearing=transcripts,
-        notes=note_rows,
-        documents=document_rows,
+        notes=stored.notes,
+        documents=stored.documents,
         audit=audit,
         clock=clock,
     )
     composing = Composing(
-        database=database, sources=sources, templates=templates, notes=note_rows, load_writer=load_notes
+        database=database, sources=sources, templates=templates, notes=stored.notes, load_writer=load_notes
     )
     speech_engines = SpeechEngines(load_speech)
     jobs = workflows(
         transcription=Transcription(
             database=database,
-            encounters=encounter_rows,
-            recordings=recording_rows,
+            encounters=stored.encounters,
+            recordings=stored.recordings,
             transcripts=transcripts,
             notes=notes,
             release=release,
@@ -396,9 +380,9 @@ def _services(
         ),
         note_writing=NoteWriting(
             database=database,
-            encounters=encounter_rows,
-            transcripts=transcript_rows,
-            notes=note_rows,
+            encounters=stored.encounters,
+            transcripts=stored.transcripts,
+            notes=stored.notes,
             note_records=notes,
             release=release,
             composing=composing,
@@ -408,9 +392,9 @@ def _services(
         ),
         document_writing=DocumentWriting(
             database=database,
-            encounters=encounter_rows,
-            transcripts=transcript_rows,
-            documents=document_rows,
+            encounters=stored.encounters,
+            transcripts=stored.transcripts,
+            documents=stored.documents,
             document_records=documents,
             release=release,
             composing=composing,
@@ -429,13 +413,15 @@ def _services(
             terminologies=known_codes,
         ),
     )
-    idempotency = IdempotencyService(database=database, repository=SqlIdempotencyRepository(rows, secret), clock=clock)
+    idempotency = IdempotencyService(
+        database=database, repository=SqlIdempotencyRepository(stored.sealed, secret), clock=clock
+    )
     overviews = OverviewService(
         database=database,
         overviews=SqlOverviewRepository(
-            encounters=encounter_rows, recordings=recording_rows, notes=note_rows, documents=document_rows
+            encounters=stored.encounters, recordings=stored.recordings, notes=stored.notes, documents=stored.documents
         ),
-        organizations=organization_rows,
+        organizations=stored.organizations,
     )
     core = Core(
         settings=settings,
@@ -459,10 +445,10 @@ def _services(
         audio=audio,
         streams=AudioStreams(audio=audio, most_bytes=settings.max_upload_mb * 1_000_000),
         playback=PlaybackService(
-            database=database, recordings=recording_rows, vault=parts.vault, audit=audit, clock=clock
+            database=database, recordings=stored.recordings, vault=parts.vault, audit=audit, clock=clock
         ),
         transcripts=transcripts,
-        live_texts=LiveTexts(database=database, recordings=recording_rows, transcripts=transcript_rows),
+        live_texts=LiveTexts(database=database, recordings=stored.recordings, transcripts=stored.transcripts),
         notes=notes,
         sources=sources,
         forms=forms,
@@ -485,6 +471,7 @@ def _services(
         overviews=overviews,
         release=release,
         coding=coding,
+        public=public,
         jobs=JobService(database=database, jobs=parts.jobs, engine=parts.engine, audit=audit, clock=clock),
         speech_engines=speech_engines,
         housekeeping=Housekeeping(

@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+TRANSCRIPT: Final = "transcript"
+NOTE: Final = "note"
+BILLING: Final = "billing"
+CHECKLIST: Final = "checklist"
+DOCUMENT: Final = "document:"
+"""Slots of an encounter; that of a generated document is followed by its id."""
 
 
 class ReleasedKind(StrEnum):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 
 from osler.access.model import ReleasePolicy
 from osler.access.ports import OrganizationRepository
@@ -20,16 +19,11 @@ from osler.kernel.transactions import Database, Transaction
 from osler.notes.checklist import ChecklistRepository, EncounterChecklist
 from osler.notes.model import Document, NoteVersion, TextStatus
 from osler.notes.ports import DocumentRepository, NoteRepository
-from osler.release.model import ReleasedDocument, ReleasedKind
+from osler.release.model import BILLING, CHECKLIST, NOTE, TRANSCRIPT, ReleasedDocument, ReleasedKind
 from osler.release.ports import ReleaseRepository
 from osler.speech.model import TranscriptVersion
 from osler.speech.ports import TranscriptRepository
 from osler.speech.records import TranscriptService
-
-TRANSCRIPT: Final = "transcript"
-NOTE: Final = "note"
-BILLING: Final = "billing"
-CHECKLIST: Final = "checklist"
 
 
 class ReleaseService:

@@ -9,19 +9,25 @@ from osler.kernel.errors import NotFoundError
 from osler.kernel.transactions import Transaction
 from osler.release.model import ReleasedDocument, ReleasedKind
 from osler.storage.database import connection_of
+from osler.storage.repositories.sealed import SealedRows
+from osler.storage.tables.encounters import encounters
 from osler.storage.tables.release import released_documents as released
 
 
 class SqlReleaseRepository:
-    """One row per released document."""
+    """One row per released document. A title of its own is sealed under its encounter's key, and goes with it."""
+
+    def __init__(self, sealed: SealedRows) -> None:
+        self._sealed = sealed
 
     async def put(self, transaction: Transaction, document: ReleasedDocument) -> ReleasedDocument:
         """Write the encounter's document of that slot, or show its newer source; returns the row with its stable id.
 
-        The row of a slot keeps its id and the times of its first release; ``updated_at`` changes with the source.
-        The caller holds the encounter, so that no other writes the slot.
+        The row of a slot keeps its id and the times of its first release; ``updated_at`` changes with the source. The
+        caller holds the encounter, so that no other writes the slot.
         """
         connection = connection_of(transaction)
+        title = await self._title(transaction, document)
         changed = (
             await connection.execute(
                 update(released)
@@ -37,12 +43,13 @@ class SqlReleaseRepository:
                         else_=document.updated_at,
                     ),
                     audio_duration=document.audio_duration,
+                    sealed=title,
                 )
                 .returning(released)
             )
         ).one_or_none()
         if changed is not None:
-            return _document(changed)
+            return released_document(changed, document.title)
         await connection.execute(
             insert(released).values(
                 id=document.id,
@@ -55,22 +62,29 @@ class SqlReleaseRepository:
                 released_at=document.released_at,
                 updated_at=document.updated_at,
                 audio_duration=document.audio_duration,
+                sealed=title,
             )
         )
         return document
 
+    async def _title(self, transaction: Transaction, document: ReleasedDocument) -> bytes | None:
+        if document.title is None:
+            return None
+        owner, place = (encounters, document.encounter_id), (released, document.id)
+        return await self._sealed.seal_under(transaction, document.organization_id, owner, place, document.title)
+
     async def get(self, transaction: Transaction, organization_id: str, document_id: str) -> ReleasedDocument:
-        """Raises NotFoundError."""
+        """Return a document without its title. Raises NotFoundError."""
         query = select(released).where(released.c.organization_id == organization_id, released.c.id == document_id)
         row = (await connection_of(transaction).execute(query)).one_or_none()
         if row is None:
             raise NotFoundError("There is no such document.")
-        return _document(row)
+        return released_document(row)
 
     async def of_encounters(
         self, transaction: Transaction, organization_id: str, encounter_ids: Sequence[str]
     ) -> Sequence[ReleasedDocument]:
-        """Return the released documents of these encounters, by creation then id."""
+        """Return the released documents of these encounters, by creation then id, without their titles."""
         if not encounter_ids:
             return []
         query = (
@@ -78,7 +92,7 @@ class SqlReleaseRepository:
             .where(released.c.organization_id == organization_id, released.c.encounter_id.in_(list(encounter_ids)))
             .order_by(released.c.created_at, released.c.id)
         )
-        return [_document(row) for row in await connection_of(transaction).execute(query)]
+        return [released_document(row) for row in await connection_of(transaction).execute(query)]
 
     async def withdraw(self, transaction: Transaction, organization_id: str, encounter_id: str) -> int:
         """Take everything of an encounter from sight; returns how many rows."""
@@ -88,7 +102,8 @@ class SqlReleaseRepository:
         return (await connection_of(transaction).execute(statement)).rowcount
 
 
-def _document(row: Row[Any]) -> ReleasedDocument:
+def released_document(row: Row[Any], title: str | None = None) -> ReleasedDocument:
+    """Return the document of a row, with the title that was sealed in it."""
     return ReleasedDocument(
         id=row.id,
         organization_id=row.organization_id,
@@ -100,4 +115,5 @@ def _document(row: Row[Any]) -> ReleasedDocument:
         released_at=row.released_at,
         updated_at=row.updated_at or row.released_at,
         audio_duration=row.audio_duration,
+        title=title,
     )

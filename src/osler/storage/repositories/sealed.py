@@ -75,6 +75,40 @@ class SealedRows:
         data_key = self._keyring.open_key(ObjectKey(found.id, found.wrapped, found.master))
         return seal(data_key, _dump(content), _context(organization_id, table, row_id))
 
+    async def seal_under(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        owner: tuple[Table, str],
+        place: tuple[Table, str],
+        content: Any,
+    ) -> bytes | None:
+        """Return content of the row ``place`` that is sealed under the key of another row, ``owner``: where both are
+        always read together, and go together. None if that key was destroyed.
+        """
+        table, row_id = owner
+        data_key = inside(transaction).held.get((table.name, row_id))
+        if data_key is None:
+            found = (
+                await connection_of(transaction).execute(
+                    select(object_keys.c.id, object_keys.c.wrapped, object_keys.c.master)
+                    .join(table, table.c.key_id == object_keys.c.id)
+                    .where(next(iter(table.primary_key)) == row_id)
+                )
+            ).one_or_none()
+            if found is None or found.wrapped is None:
+                return None
+            data_key = self._keyring.open_key(ObjectKey(found.id, found.wrapped, found.master))
+        return seal(data_key, _dump(content), _context(organization_id, *place))
+
+    def key_of(self, key_id: str, wrapped: bytes | None, master: str) -> DataKey | None:
+        """Open a key that was read; None if it was destroyed. Raises MasterKeyError."""
+        return None if wrapped is None else self._keyring.open_key(ObjectKey(key_id, wrapped, master))
+
+    def unsealed(self, data_key: DataKey, sealed: bytes, organization_id: str, table: Table, row_id: str) -> Any:
+        """Return the JSON content of a row that was sealed under this key. Raises CorruptedError."""
+        return json.loads(unseal(data_key, sealed, _context(organization_id, table, row_id)))
+
     def hold(self, transaction: Transaction, row: Row[Any], table: Table) -> DataKey | None:
         """Open and remember the key of a locked row, selected by :func:`with_key`, for the content to be sealed anew.
 

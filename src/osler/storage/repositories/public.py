@@ -1,0 +1,278 @@
+"""What the public API reads: a page of encounters in two statements, one encounter with its documents in as many.
+
+The page is cut out of a partial index (``ix_encounters_public``), which holds only what outsiders may be shown, in
+their order: neither what goes before it nor the count reads a row.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, Select, bindparam, case, func, select, text
+
+from osler.audio.model import RecordingKind
+from osler.encounters.model import EncounterState, Purpose
+from osler.kernel.transactions import Transaction
+from osler.release.model import ReleasedDocument
+from osler.release.public_model import PublicPatient, PublicRecord, PublicStanding
+from osler.storage.database import connection_of
+from osler.storage.repositories.encounters import readable
+from osler.storage.repositories.release import released_document
+from osler.storage.repositories.sealed import SealedRows
+from osler.storage.sealing.keys import DataKey
+from osler.storage.tables.audio import recordings
+from osler.storage.tables.encounters import encounters, patient_profiles
+from osler.storage.tables.release import released_documents as released
+from osler.storage.tables.sealing import object_keys
+
+MUCH: Final = 500_000
+"""Sealed bytes of a page from which on it is opened in a thread: as long as a dozen ordinary pages together take."""
+
+_EVER: Final = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+class SqlPublicRepository:
+    """Implements :class:`osler.release.ports.PublicRepository`."""
+
+    def __init__(self, sealed: SealedRows) -> None:
+        self._sealed = sealed
+
+    async def page(
+        self,
+        transaction: Transaction,
+        organization_id: str,
+        *,
+        limit: int,
+        offset: int,
+        newest_first: bool,
+        start_at: datetime | None = None,
+        end_at: datetime | None = None,
+    ) -> tuple[Sequence[PublicRecord], int]:
+        """Return one page by time of creation, then id, and how many encounters there are; see the port."""
+        connection = connection_of(transaction)
+        wanted = {"organization": organization_id, "start_at": start_at or _EVER[0], "end_at": end_at or _EVER[1]}
+        statement = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+        rows = (await connection.execute(statement, {**wanted, "limit": limit, "offset": offset})).all()
+        if not rows:
+            total = (await connection.execute(_COUNT, wanted)).scalar_one() if offset else 0
+            return (), int(total)
+        documents = await self._documents(transaction, organization_id, rows)
+        return await self._opened(rows, documents), int(rows[0].total)
+
+    async def standing(
+        self, transaction: Transaction, encounter_id: str, document_id: str | None = None
+    ) -> PublicStanding | None:
+        """Return what decides whether an encounter may be shown, with that document; see the port."""
+        wanted = {"encounter": encounter_id, "document": document_id}
+        row = (await connection_of(transaction).execute(_STANDING, wanted)).one_or_none()
+        if row is None:
+            return None
+        erased = row.encounter_state == EncounterState.ERASED.value
+        document = None
+        if row.id is not None and not erased:
+            key = None if row.sealed is None else self._sealed.key_of(row.key_id, row.wrapped, row.master)
+            document = released_document(row, self._title(row, key))
+        return PublicStanding(
+            organization_id=row.encounter_organization,
+            is_care=row.purpose == Purpose.CARE.value,
+            is_erased=erased,
+            transcribe_mode=row.transcribe_mode,
+            document=document,
+        )
+
+    async def record(self, transaction: Transaction, organization_id: str, encounter_id: str) -> PublicRecord | None:
+        """Return one encounter; see the port. Raises CorruptedError."""
+        wanted = {"organization": organization_id, "encounter": encounter_id}
+        row = (await connection_of(transaction).execute(_ONE, wanted)).one_or_none()
+        if row is None:
+            return None
+        documents = await self._documents(transaction, organization_id, [row])
+        return self._record(row, documents[row.id])
+
+    async def _documents(
+        self, transaction: Transaction, organization_id: str, rows: Iterable[Row[Any]]
+    ) -> defaultdict[str, list[Row[Any]]]:
+        """Return what is released of these encounters, by encounter."""
+        wanted = {"organization": organization_id, "encounters": [row.id for row in rows]}
+        found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+        for document in await connection_of(transaction).execute(_DOCUMENTS, wanted):
+            found[document.encounter_id].append(document)
+        return found
+
+    async def _opened(
+        self, rows: Sequence[Row[Any]], documents: defaultdict[str, list[Row[Any]]]
+    ) -> Sequence[PublicRecord]:
+        """Open the encounters of a page; one that is damaged is left out, and named in the log."""
+
+        def opened() -> Sequence[PublicRecord]:
+            return readable(rows, lambda row: self._record(row, documents[row.id]))[0]
+
+        size = sum(len(row.sealed or b"") + len(row.profile_sealed or b"") for row in rows)
+        return await asyncio.to_thread(opened) if size > MUCH else opened()
+
+    def _record(self, row: Row[Any], documents: Sequence[Row[Any]]) -> PublicRecord:
+        profile = self._profile(row)
+        name, birth_date = "", None
+        key = None
+        # The key is opened only for what is needed of it: a profile goes before the session's own patient.
+        if profile is None or any(document.sealed is not None for document in documents):
+            key = self._sealed.key_of(row.key_id, row.wrapped, row.master)
+        if profile is None and key is not None and row.sealed is not None:
+            content = self._sealed.unsealed(key, row.sealed, row.organization_id, encounters, row.id)
+            if patient := content.get("patient"):
+                name, birth_date = patient["name"], patient["birth_date"]
+        return PublicRecord(
+            id=row.id,
+            organization_id=row.organization_id,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            is_completed=row.state == EncounterState.COMPLETED.value,
+            is_signed=row.state == EncounterState.SIGNED.value,
+            transcribe_mode=row.transcribe_mode,
+            created_time_local=row.created_time_local,
+            first_started_at=row.first_started_at,
+            profile=profile,
+            patient_name=name,
+            patient_birth_date=birth_date and date.fromisoformat(birth_date),
+            documents=self._released(documents, key),
+        )
+
+    def _released(self, rows: Sequence[Row[Any]], key: DataKey | None) -> tuple[ReleasedDocument, ...]:
+        return tuple(released_document(row, self._title(row, key)) for row in rows)
+
+    def _title(self, row: Row[Any], key: DataKey | None) -> str | None:
+        if row.sealed is None or key is None:
+            return None
+        return str(self._sealed.unsealed(key, row.sealed, row.organization_id, released, row.id))
+
+    def _profile(self, row: Row[Any]) -> PublicPatient | None:
+        if row.profile_id is None:
+            return None
+        key = self._sealed.key_of(row.profile_key_id, row.profile_wrapped, row.profile_master)
+        if key is None:
+            return None
+        content = self._sealed.unsealed(key, row.profile_sealed, row.organization_id, patient_profiles, row.profile_id)
+        born = content.get("birth_date")
+        return PublicPatient(
+            row.profile_id, content.get("first_name"), content.get("last_name"), born and date.fromisoformat(born)
+        )
+
+
+_KEYS: Final = object_keys.alias("profile_keys")
+_SHOWN: Final = (
+    encounters.c.organization_id == bindparam("organization"),
+    # As the partial index says it, in words: with parameters neither planner could tell that it holds them all.
+    text("encounters.purpose = 'care' AND encounters.state <> 'erased'"),
+)
+_BETWEEN: Final = (
+    encounters.c.created_at >= bindparam("start_at"),
+    encounters.c.created_at < bindparam("end_at"),
+)
+_COUNT: Final = select(func.count()).select_from(encounters).where(*_SHOWN, *_BETWEEN)
+
+
+def _first_start() -> Any:
+    """Return when the first recording began: as its client says, or as it was opened, if it was heard live."""
+    column = recordings.c
+    return (
+        select(
+            case(
+                (column.started_at.is_not(None), column.started_at),
+                (column.kind != RecordingKind.USER_UPLOADED.value, column.created_at),
+            )
+        )
+        .where(column.organization_id == encounters.c.organization_id, column.encounter_id == encounters.c.id)
+        .order_by(column.index)
+        .limit(1)
+        .correlate(encounters)
+        .scalar_subquery()
+    )
+
+
+def _records() -> Select[Any]:
+    """Return the query of encounters with their keys, and of the profile that each is linked to with its own."""
+    column, profile = encounters.c, patient_profiles.c
+    return (
+        select(
+            column.id,
+            column.organization_id,
+            column.created_at,
+            column.updated_at,
+            column.state,
+            column.transcribe_mode,
+            column.created_time_local,
+            case((column.created_time_local.is_(None), _first_start())).label("first_started_at"),
+            column.key_id,
+            column.sealed,
+            object_keys.c.wrapped,
+            object_keys.c.master,
+            profile.id.label("profile_id"),
+            profile.key_id.label("profile_key_id"),
+            profile.sealed.label("profile_sealed"),
+            _KEYS.c.wrapped.label("profile_wrapped"),
+            _KEYS.c.master.label("profile_master"),
+        )
+        .select_from(encounters)
+        .join(object_keys, object_keys.c.id == column.key_id)
+        .outerjoin(
+            patient_profiles,
+            (profile.id == column.patient_profile_id) & (profile.organization_id == column.organization_id),
+        )
+        .outerjoin(_KEYS, _KEYS.c.id == profile.key_id)
+    )
+
+
+def _page(*, newest_first: bool) -> Select[Any]:
+    """Return the query of one page: its ids by the index alone, then the rows of these."""
+
+    def ordered(column: Any) -> tuple[Any, Any]:
+        return (column.created_at.desc(), column.id.desc()) if newest_first else (column.created_at, column.id)
+
+    ids = (
+        select(encounters.c.id)
+        .where(*_SHOWN, *_BETWEEN)
+        .order_by(*ordered(encounters.c))
+        .limit(bindparam("limit"))
+        .offset(bindparam("offset"))
+        .subquery("page")
+    )
+    total = select(func.count()).select_from(encounters).where(*_SHOWN, *_BETWEEN).scalar_subquery()
+    query = _records().add_columns(total.label("total"))
+    return query.where(encounters.c.id.in_(select(ids.c.id))).order_by(*ordered(encounters.c))
+
+
+# Made once: to put a statement together takes longer than to execute it.
+_NEWEST_FIRST: Final = _page(newest_first=True)
+_OLDEST_FIRST: Final = _page(newest_first=False)
+_ONE: Final = _records().where(*_SHOWN, encounters.c.id == bindparam("encounter"))
+_DOCUMENTS: Final = (
+    select(released)
+    .where(
+        released.c.organization_id == bindparam("organization"),
+        released.c.encounter_id.in_(bindparam("encounters", expanding=True)),
+    )
+    .order_by(released.c.created_at, released.c.id)
+)
+_STANDING: Final = (
+    select(
+        encounters.c.organization_id.label("encounter_organization"),
+        encounters.c.state.label("encounter_state"),
+        encounters.c.purpose,
+        encounters.c.transcribe_mode,
+        encounters.c.key_id,
+        object_keys.c.wrapped,
+        object_keys.c.master,
+        released,
+    )
+    .select_from(encounters)
+    .join(object_keys, object_keys.c.id == encounters.c.key_id)
+    .outerjoin(
+        released,
+        (released.c.organization_id == encounters.c.organization_id)
+        & (released.c.encounter_id == encounters.c.id)
+        & (released.c.id == bindparam("document")),
+    )
+    .where(encounters.c.id == bindparam("encounter"))
+)
