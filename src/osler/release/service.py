@@ -19,7 +19,7 @@ from osler.kernel.transactions import Database, Transaction
 from osler.notes.checklist import ChecklistRepository, EncounterChecklist
 from osler.notes.model import Document, NoteVersion, TextStatus
 from osler.notes.ports import DocumentRepository, NoteRepository
-from osler.release.model import BILLING, CHECKLIST, NOTE, TRANSCRIPT, ReleasedDocument, ReleasedKind
+from osler.release.model import BILLING, CHECKLIST, DOCUMENT, NOTE, TRANSCRIPT, ReleasedDocument, ReleasedKind
 from osler.release.ports import ReleaseRepository
 from osler.speech.model import TranscriptVersion
 from osler.speech.ports import TranscriptRepository
@@ -88,8 +88,14 @@ class ReleaseService:
             await self._show_document(transaction, SYSTEM, document)
 
     async def release_billing(self, transaction: Transaction, codes: CodeSet) -> None:
-        """Show that a visit was coded, if the organization releases automatically: a summary, without the codes."""
-        if await self._automatic(transaction, codes.organization_id):
+        """Show that a visit was coded, if the organization releases automatically: a summary, without the codes.
+
+        Codes that come after the sign-off of the note that they rest on are shown as those that came before.
+        """
+        organization_id, encounter_id = codes.organization_id, codes.encounter_id
+        shown = await self._releases.of_encounters(transaction, organization_id, [encounter_id])
+        of_shown = any(each.slot == NOTE and each.source_id == codes.note_id for each in shown)
+        if of_shown or await self._automatic(transaction, organization_id):
             await self._show_billing(transaction, SYSTEM, codes)
 
     async def release_checklist(self, transaction: Transaction, checklist: EncounterChecklist) -> None:
@@ -263,6 +269,7 @@ class ReleaseService:
             TRANSCRIPT,
             (transcript.organization_id, transcript.encounter_id, transcript.id),
             transcript.created_at,
+            audio_duration=transcript.transcript.duration,
         )
 
     async def _show_note(self, transaction: Transaction, actor: Actor, note: NoteVersion) -> None:
@@ -273,6 +280,7 @@ class ReleaseService:
             NOTE,
             (note.organization_id, note.encounter_id, note.id),
             note.created_at,
+            title=note.content.heading if note.content else None,
         )
 
     async def _show_document(self, transaction: Transaction, actor: Actor, document: Document) -> None:
@@ -280,9 +288,10 @@ class ReleaseService:
             transaction,
             actor,
             ReleasedKind.DOCUMENT,
-            f"document:{document.id}",
+            f"{DOCUMENT}{document.id}",
             (document.organization_id, document.encounter_id, document.id),
             document.created_at,
+            title=document.name,
         )
 
     async def _show_billing(self, transaction: Transaction, actor: Actor, codes: CodeSet) -> None:
@@ -313,6 +322,9 @@ class ReleaseService:
         slot: str,
         source: tuple[str, str, str],
         created_at: datetime,
+        *,
+        audio_duration: float | None = None,
+        title: str | None = None,
     ) -> None:
         """Make a document readable from outside. This is the one place where it happens: what must be told of it (the
         audit's entry, a webhook's event) is written here, in the same transaction.
@@ -333,8 +345,11 @@ class ReleaseService:
                 created_at=created_at,
                 released_at=now,
                 updated_at=now,
+                audio_duration=audio_duration,
+                title=title or None,
             ),
         )
+        # The place of a webhook's event: whoever follows it once this transaction is over finds ``released.id``.
         event = AuditEvent(
             organization_id=organization_id,
             actor=actor,

@@ -24,6 +24,7 @@ from osler.coding.model import CodingStatus
 from osler.encounters.model import ContextDocumentStatus, EncounterState, Erasure, ErasureReason, ErasureScope
 from osler.kernel.jobs import JobKind, JobState
 from osler.notes.model import TextStatus
+from osler.release.model import NOTE
 from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.repositories.notes import sources_changed
 from osler.storage.tables.audio import recordings, segments
@@ -146,7 +147,10 @@ class Destruction:
             kept = (await self._connection.execute(newest_note)).scalar_one_or_none()
             if kept is not None:
                 await self._connection.execute(
-                    update(released_documents).where(hidden, released_documents.c.slot == "note").values(source_id=kept)
+                    update(released_documents)
+                    .where(hidden, released_documents.c.slot == NOTE)
+                    # The title was that of the version that is gone.
+                    .values(source_id=kept, updated_at=self._now, sealed=None)
                 )
         await self._connection.execute(delete(released_documents).where(hidden))
 
