@@ -7,6 +7,8 @@ from osler.api.errors import handle_errors
 from osler.api.health import health_routes
 from osler.api.media import media_routes
 from osler.api.metrics import Metrics, metrics_routes
+from osler.api.public.description.document import public_openapi_routes
+from osler.api.public.door import PublicDoor
 from osler.api.requests import Requests
 from osler.api.scribe.app import BASE_PATH, scribe_app
 from osler.api.scribe.openapi import openapi_routes
@@ -26,6 +28,9 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(metrics_routes(services, metrics))
     app.include_router(media_routes(services))
     app.include_router(openapi_routes(scribe, BASE_PATH))
+    app.include_router(public_openapi_routes())
+    # A layer and no mount: what is below /external is its own, with nothing of a framework between.
+    app.add_middleware(PublicDoor, services=services)
     app.add_middleware(
         Requests,
         metrics=metrics,

@@ -73,6 +73,7 @@ class Requests:
         started = time.perf_counter()
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
+        scope.setdefault("state", {})["request_id"] = request_id  # for what goes on record
         answer = _Answer(send, request_id)
         error: BaseException | None = None
         with structlog.contextvars.bound_contextvars(request_id=request_id):

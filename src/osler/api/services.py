@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from osler.api.public.services import PublicServices
 from osler.api.scribe.services import ScribeServices
 from osler.audio.playback import PlaybackService
 from osler.kernel.blobs import BlobVault
@@ -34,7 +35,7 @@ class MediaVault(BlobVault, Checked, Protocol):
         ...
 
 
-class Services(ScribeServices, Protocol):
+class Services(ScribeServices, PublicServices, Protocol):
     """The opened core as the door sees it."""
 
     @property
