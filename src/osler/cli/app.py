@@ -18,6 +18,7 @@ from osler.cli import (
     code,
     codes,
     demo,
+    disclosures,
     encounter,
     eval,
     exits,
@@ -28,6 +29,7 @@ from osler.cli import (
     models,
     note,
     org,
+    public,
     serve,
     template,
     transcribe,
@@ -59,6 +61,8 @@ app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
 app.add_typer(encounter.app, name="encounter")
+app.add_typer(public.app, name="public")
+audit.app.command("disclosures")(disclosures.disclosures)
 app.add_typer(audit.app, name="audit")
 app.add_typer(template.app, name="template")
 app.add_typer(jobs.app, name="jobs")

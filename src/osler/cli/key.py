@@ -8,6 +8,7 @@ import typer
 
 from osler.access.model import ApiKey, KeyKind, Scope
 from osler.cli.output import JsonOption, OutputOption, check_writable, emit, table, warn
+from osler.cli.public import reasons_to_read_nothing
 
 if TYPE_CHECKING:
     from osler.bootstrap import Core
@@ -51,12 +52,19 @@ def create(
     from osler.audit.model import OPERATOR
     from osler.cli.core import run
 
-    async def work(core: "Core") -> tuple[ApiKey, str]:
-        return await core.access.create_key(
+    async def work(core: "Core") -> tuple[ApiKey, str, list[str]]:
+        key, text = await core.access.create_key(
             OPERATOR, organization_id, kind, scopes=wanted, test=test, expires_at=expires_at, user_id=user_id
         )
+        if kind is not KeyKind.PUBLIC:
+            return key, text, []
+        organization = await core.access.organization(organization_id)
+        switches = await core.public.access.switches()
+        return key, text, reasons_to_read_nothing(key, switches, organization, test_keys=core.public.test_keys)
 
-    key, text = run(work)
+    key, text, reasons = run(work)
+    for reason in reasons:
+        warn(reason)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         warn("this key has expired already; it opens nothing.")
     emit(

@@ -1,0 +1,61 @@
+"""A process that asks again and again what a server asks for every request of the public API, and says when it ended.
+
+Reads two lines of JSON: keys by name, once at its start and once after it printed ``ready``, which it does as soon as
+all of the former were let in. When the last of them is refused it prints for each when it last asked and was let in:
+by the clock that all processes of a machine share, and by the time of day.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+from osler.access.model import KeyKind
+from osler.access.public import PublicRoute
+from osler.bootstrap import Core, open_core
+from osler.kernel.errors import NotAllowedError
+
+PATIENCE = 60.0
+"""Seconds after which it gives up."""
+
+
+def question(core: Core, name: str, text: str) -> Callable[[], Awaitable[bool]]:
+    """Return what the server asks: the key always, with ``organization`` or ``route`` also that."""
+
+    async def ask() -> bool:
+        try:
+            key = await core.access.authenticate(KeyKind.PUBLIC, text)
+        except NotAllowedError:
+            return False
+        if name == "organization":
+            return await core.public.access.recent_organization_allowed(key.organization_id)
+        if name == "route":
+            return PublicRoute.DOCUMENT in (await core.public.access.recent_switches()).routes
+        return True
+
+    return ask
+
+
+async def watch() -> dict[str, tuple[float, float]]:
+    async with open_core(engine="closed") as core, asyncio.timeout(PATIENCE):
+        asked = {name: question(core, name, text) for name, text in json.loads(sys.stdin.readline()).items()}
+        while not all([await ask() for ask in asked.values()]):
+            await asyncio.sleep(0.01)
+        print("ready", flush=True)
+        asked |= {name: question(core, name, text) for name, text in json.loads(sys.stdin.readline()).items()}
+        last: dict[str, tuple[float, float]] = {}
+        open_still = set(asked)
+        while open_still:
+            for name in sorted(open_still):
+                begun = time.monotonic(), time.time()
+                if await asked[name]():
+                    last[name] = begun
+                else:
+                    open_still.discard(name)
+            await asyncio.sleep(0.01)
+        return last
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(watch())), flush=True)
