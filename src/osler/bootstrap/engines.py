@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from osler.coding.importing import TerminologyLibrary
     from osler.config import Settings
     from osler.encounters.ports import DocumentParser
+    from osler.notes.checklist import ChecklistReader
     from osler.notes.ports import Assistant, FindingExtractor, FormFiller
     from osler.notes.service import NoteService
     from osler.speech.service import SpeechService
@@ -92,6 +93,14 @@ def form_filler() -> "FormFiller":
     from osler.engines.grounded.forms import GroundedFormFiller
 
     return GroundedFormFiller()
+
+
+@cache
+def checklist_reader() -> "ChecklistReader":
+    """Return what reads what a visit covered, which needs no weights and no network."""
+    from osler.engines.grounded.checklist import GroundedChecklistReader
+
+    return GroundedChecklistReader()
 
 
 @cache
