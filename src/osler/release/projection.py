@@ -18,6 +18,7 @@ from osler.release.public_model import (
     PublicStatus,
     PublicTranscript,
     PublicTurn,
+    ShownDocument,
     WorkflowVariant,
 )
 from osler.speech.model import Transcript, Turn
@@ -68,7 +69,7 @@ def projected(record: PublicRecord) -> PublicEncounter:
     )
 
 
-def summary(document: ReleasedDocument, variant: WorkflowVariant) -> PublicDocumentSummary:
+def summary(document: ReleasedDocument | ShownDocument, variant: WorkflowVariant) -> PublicDocumentSummary:
     """Return what a list says of a document. What is not a transcript's has no status, variant or length."""
     transcript = document.kind is ReleasedKind.TRANSCRIPT
     return PublicDocumentSummary(
@@ -121,7 +122,7 @@ def variant_of(transcribe_mode: str | None) -> WorkflowVariant:
     return WorkflowVariant.PHONE_CALL if letters in _PHONE else WorkflowVariant.AMBIENT
 
 
-def title_of(document: ReleasedDocument) -> str:
+def title_of(document: ReleasedDocument | ShownDocument) -> str:
     """Return a document's own title, else what its kind is called."""
     if document.title:
         return document.title
@@ -188,7 +189,7 @@ def _own_patient(record: PublicRecord) -> PublicPatient | None:
     return PublicPatient(own_id, first, last, record.patient_birth_date)
 
 
-def _type(documents: Sequence[ReleasedDocument], variant: WorkflowVariant) -> PublicEncounterType | None:
+def _type(documents: Sequence[ShownDocument], variant: WorkflowVariant) -> PublicEncounterType | None:
     kinds = {document.kind for document in documents}
     if ReleasedKind.TRANSCRIPT in kinds:
         phone = variant is WorkflowVariant.PHONE_CALL

@@ -5,18 +5,19 @@ their order: neither what goes before it nor the count reads a row.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, case, func, select, text
+import msgspec
+from sqlalchemy import Row, Select, Text, bindparam, case, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from osler.audio.model import RecordingKind
 from osler.encounters.model import EncounterState, Purpose
 from osler.kernel.transactions import Transaction
-from osler.release.model import ReleasedDocument
-from osler.release.public_model import PublicPatient, PublicRecord, PublicStanding
+from osler.release.model import ReleasedKind
+from osler.release.public_model import PublicPatient, PublicRecord, PublicStanding, ShownDocument
 from osler.storage.database import connection_of
 from osler.storage.repositories.encounters import readable
 from osler.storage.repositories.release import released_document
@@ -24,6 +25,7 @@ from osler.storage.repositories.sealed import SealedRows
 from osler.storage.sealing.keys import DataKey
 from osler.storage.tables.audio import recordings
 from osler.storage.tables.encounters import encounters, patient_profiles
+from osler.storage.tables.metadata import Time
 from osler.storage.tables.release import released_documents as released
 from osler.storage.tables.sealing import object_keys
 
@@ -73,7 +75,8 @@ class SqlPublicRepository:
         document = None
         if row.id is not None and not erased:
             key = None if row.sealed is None else self._sealed.key_of(row.key_id, row.wrapped, row.master)
-            document = released_document(row, self._title(row, key))
+            title = None if row.sealed is None else self._title(key, row.sealed, row.organization_id, row.id)
+            document = released_document(row, title)
         return PublicStanding(
             organization_id=row.encounter_organization,
             is_care=row.purpose == Purpose.CARE.value,
@@ -89,63 +92,69 @@ class SqlPublicRepository:
         if row is None:
             return None
         documents = await self._documents(transaction, organization_id, [row])
-        return self._record(row, documents[row.id])
+        return self._record(row, documents)
 
-    async def _documents(
-        self, transaction: Transaction, organization_id: str, rows: Iterable[Row[Any]]
-    ) -> defaultdict[str, list[Row[Any]]]:
+    async def _documents(self, transaction: Transaction, organization_id: str, rows: Iterable[Row[Any]]) -> "_Released":
         """Return what is released of these encounters, by encounter."""
-        wanted = {"organization": organization_id, "encounters": [row.id for row in rows]}
-        found: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-        for document in await connection_of(transaction).execute(_DOCUMENTS, wanted):
-            found[document.encounter_id].append(document)
+        connection = connection_of(transaction)
+        statement = _DOCUMENTS if connection.dialect.name == "postgresql" else _DOCUMENTS_ON_SQLITE
+        found: _Released = {row.id: [] for row in rows}
+        wanted = {"organization": organization_id, "encounters": list(found)}
+        for encounter_id, *document in await connection.execute(statement, wanted):
+            found[encounter_id].append(document)
         return found
 
-    async def _opened(
-        self, rows: Sequence[Row[Any]], documents: defaultdict[str, list[Row[Any]]]
-    ) -> Sequence[PublicRecord]:
+    async def _opened(self, rows: Sequence[Row[Any]], documents: "_Released") -> Sequence[PublicRecord]:
         """Open the encounters of a page; one that is damaged is left out, and named in the log."""
 
         def opened() -> Sequence[PublicRecord]:
-            return readable(rows, lambda row: self._record(row, documents[row.id]))[0]
+            return readable(rows, lambda row: self._record(row, documents))[0]
 
         size = sum(len(row.sealed or b"") + len(row.profile_sealed or b"") for row in rows)
         return await asyncio.to_thread(opened) if size > MUCH else opened()
 
-    def _record(self, row: Row[Any], documents: Sequence[Row[Any]]) -> PublicRecord:
+    def _record(self, row: Row[Any], documents: "_Released") -> PublicRecord:
+        encounter_id, organization_id = row.id, row.organization_id
+        below = documents[encounter_id]
         profile = self._profile(row)
         name, birth_date = "", None
         key = None
         # The key is opened only for what is needed of it: a profile goes before the session's own patient.
-        if profile is None or any(document.sealed is not None for document in documents):
+        if profile is None or any(sealed is not None for *_, sealed in below):
             key = self._sealed.key_of(row.key_id, row.wrapped, row.master)
         if profile is None and key is not None and row.sealed is not None:
-            content = self._sealed.unsealed(key, row.sealed, row.organization_id, encounters, row.id)
-            if patient := content.get("patient"):
-                name, birth_date = patient["name"], patient["birth_date"]
+            plain = self._sealed.plain(key, row.sealed, organization_id, encounters, encounter_id)
+            if patient := _READ_ENCOUNTER(plain).patient:
+                name, birth_date = patient.name, patient.birth_date
+        state = row.state
         return PublicRecord(
-            id=row.id,
-            organization_id=row.organization_id,
+            id=encounter_id,
+            organization_id=organization_id,
             created_at=row.created_at,
             updated_at=row.updated_at,
-            is_completed=row.state == EncounterState.COMPLETED.value,
-            is_signed=row.state == EncounterState.SIGNED.value,
+            is_completed=state == _COMPLETED,
+            is_signed=state == _SIGNED,
             transcribe_mode=row.transcribe_mode,
             created_time_local=row.created_time_local,
             first_started_at=row.first_started_at,
             profile=profile,
             patient_name=name,
-            patient_birth_date=birth_date and date.fromisoformat(birth_date),
-            documents=self._released(documents, key),
+            patient_birth_date=birth_date,
+            documents=[
+                ShownDocument(
+                    document_id,
+                    _KINDS[kind],
+                    slot,
+                    updated_at,
+                    duration,
+                    None if sealed is None else self._title(key, sealed, organization_id, document_id),
+                )
+                for document_id, kind, slot, updated_at, duration, sealed in below
+            ],
         )
 
-    def _released(self, rows: Sequence[Row[Any]], key: DataKey | None) -> tuple[ReleasedDocument, ...]:
-        return tuple(released_document(row, self._title(row, key)) for row in rows)
-
-    def _title(self, row: Row[Any], key: DataKey | None) -> str | None:
-        if row.sealed is None or key is None:
-            return None
-        return str(self._sealed.unsealed(key, row.sealed, row.organization_id, released, row.id))
+    def _title(self, key: DataKey | None, sealed: bytes, organization_id: str, document_id: str) -> str | None:
+        return None if key is None else str(self._sealed.unsealed(key, sealed, organization_id, released, document_id))
 
     def _profile(self, row: Row[Any]) -> PublicPatient | None:
         if row.profile_id is None:
@@ -153,11 +162,38 @@ class SqlPublicRepository:
         key = self._sealed.key_of(row.profile_key_id, row.profile_wrapped, row.profile_master)
         if key is None:
             return None
-        content = self._sealed.unsealed(key, row.profile_sealed, row.organization_id, patient_profiles, row.profile_id)
-        born = content.get("birth_date")
-        return PublicPatient(
-            row.profile_id, content.get("first_name"), content.get("last_name"), born and date.fromisoformat(born)
-        )
+        profile_id = row.profile_id
+        plain = self._sealed.plain(key, row.profile_sealed, row.organization_id, patient_profiles, profile_id)
+        content = _READ_PROFILE(plain)
+        return PublicPatient(profile_id, content.first_name, content.last_name, content.birth_date)
+
+
+# What a page shows of sealed content; the rest of it is not built.
+
+
+class _ProfileContent(msgspec.Struct):
+    first_name: str | None = None
+    last_name: str | None = None
+    birth_date: date | None = None
+
+
+class _PatientContent(msgspec.Struct):
+    name: str
+    birth_date: date | None
+
+
+class _EncounterContent(msgspec.Struct):
+    patient: _PatientContent | None = None
+
+
+_Released = dict[str, list[list[Any]]]
+"""By encounter: the columns of :data:`_SHOWN_OF_DOCUMENT` but the first of each of its documents."""
+
+_READ_PROFILE: Final = msgspec.json.Decoder(_ProfileContent).decode
+_READ_ENCOUNTER: Final = msgspec.json.Decoder(_EncounterContent).decode
+_KINDS: Final = {kind.value: kind for kind in ReleasedKind}
+_COMPLETED: Final = EncounterState.COMPLETED.value
+_SIGNED: Final = EncounterState.SIGNED.value
 
 
 _KEYS: Final = object_keys.alias("profile_keys")
@@ -247,13 +283,25 @@ def _page(*, newest_first: bool) -> Select[Any]:
 _NEWEST_FIRST: Final = _page(newest_first=True)
 _OLDEST_FIRST: Final = _page(newest_first=False)
 _ONE: Final = _records().where(*_SHOWN, encounters.c.id == bindparam("encounter"))
-_DOCUMENTS: Final = (
-    select(released)
-    .where(
-        released.c.organization_id == bindparam("organization"),
-        released.c.encounter_id.in_(bindparam("encounters", expanding=True)),
+_SHOWN_OF_DOCUMENT: Final = (
+    select(
+        released.c.encounter_id,
+        released.c.id,
+        released.c.kind,
+        released.c.slot,
+        func.coalesce(released.c.updated_at, released.c.released_at, type_=Time()),
+        released.c.audio_duration,
+        released.c.sealed,
     )
+    .where(released.c.organization_id == bindparam("organization"))
     .order_by(released.c.created_at, released.c.id)
+)
+# One array, and not a parameter for each: the statement stays the same, and so does its plan.
+_DOCUMENTS: Final = _SHOWN_OF_DOCUMENT.where(
+    released.c.encounter_id == func.any(bindparam("encounters", type_=ARRAY(Text)))
+)
+_DOCUMENTS_ON_SQLITE: Final = _SHOWN_OF_DOCUMENT.where(
+    released.c.encounter_id.in_(bindparam("encounters", expanding=True))
 )
 _STANDING: Final = (
     select(

@@ -107,7 +107,11 @@ class SealedRows:
 
     def unsealed(self, data_key: DataKey, sealed: bytes, organization_id: str, table: Table, row_id: str) -> Any:
         """Return the JSON content of a row that was sealed under this key. Raises CorruptedError."""
-        return json.loads(unseal(data_key, sealed, _context(organization_id, table, row_id)))
+        return json.loads(self.plain(data_key, sealed, organization_id, table, row_id))
+
+    def plain(self, data_key: DataKey, sealed: bytes, organization_id: str, table: Table, row_id: str) -> bytes:
+        """Return the same as it was sealed, for a reader that needs but a part of it. Raises CorruptedError."""
+        return unseal(data_key, sealed, _context(organization_id, table, row_id))
 
     def hold(self, transaction: Transaction, row: Row[Any], table: Table) -> DataKey | None:
         """Open and remember the key of a locked row, selected by :func:`with_key`, for the content to be sealed anew.
