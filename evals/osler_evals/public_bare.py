@@ -27,11 +27,12 @@ from osler.kernel.ids import derived_id
 from osler.storage.database import POSTGRESQL_CONNECTIONS
 from osler.storage.database_url import PostgresqlLocation
 from osler.storage.sealing.fields import field_context, unseal
-from osler.storage.sealing.keys import KeyRing
+from osler.storage.sealing.keys import DataKey, KeyRing
 
 PAGE: Final = """
 SELECT e.id, e.created_at, e.updated_at, e.state, e.transcribe_mode, e.created_time_local, p.id AS profile_id,
-       coalesce(p.sealed, e.sealed) AS sealed, k.id AS key_id, k.wrapped, k.master,
+       p.sealed AS profile_sealed, pk.id AS profile_key_id, pk.wrapped AS profile_wrapped, pk.master AS profile_master,
+       CASE WHEN p.id IS NULL THEN e.sealed END AS sealed, k.id AS key_id, k.wrapped, k.master,
        CASE WHEN e.created_time_local IS NULL THEN (
            SELECT min(r.started_at) FROM recordings r
            WHERE r.organization_id = $1 AND r.encounter_id = e.id) END AS started_at
@@ -40,11 +41,12 @@ FROM (SELECT id FROM encounters
       ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3) AS page
 JOIN encounters e ON e.id = page.id
 LEFT JOIN patient_profiles p ON p.id = e.patient_profile_id AND p.organization_id = $1
-JOIN object_keys k ON k.id = coalesce(p.key_id, e.key_id)
+LEFT JOIN object_keys pk ON pk.id = p.key_id
+JOIN object_keys k ON k.id = e.key_id
 ORDER BY e.created_at DESC, e.id DESC
 """
 DOCUMENTS: Final = """
-SELECT encounter_id, id, kind, slot, audio_duration, updated_at, released_at
+SELECT encounter_id, id, kind, slot, audio_duration, updated_at, released_at, sealed
 FROM released_documents WHERE organization_id = $1 AND encounter_id = ANY($2) ORDER BY created_at, id
 """
 TOTAL: Final = "SELECT count(*) FROM encounters WHERE organization_id = $1 AND purpose = 'care' AND state <> 'erased'"
@@ -144,20 +146,23 @@ class Bare:
         phone = row["transcribe_mode"] == "phone"
         variant = "phone_call" if phone else "ambient"
         state = row["state"]
+        key = None
+        if row["profile_id"] is None or any(document["sealed"] is not None for document in documents):
+            key = self._keyring.open_key(ObjectKey(row["key_id"], row["wrapped"], row["master"]))
         return Encounter(
             row["id"],
             organization_id,
             row["created_at"],
             max([row["updated_at"], *(document["updated_at"] or document["released_at"] for document in documents)]),
             row["created_time_local"] or row["started_at"],
-            self._patient(organization_id, row),
+            self._patient(organization_id, row, key),
             state if state != "open" else "in_progress",
             variant if any(document["kind"] == "ambient_transcript" for document in documents) else None,
             [
                 Document(
                     document["id"],
                     document["kind"],
-                    TITLES.get(document["slot"]),
+                    self._title(organization_id, document, key),
                     "completed" if document["kind"] == "ambient_transcript" else None,
                     variant if document["kind"] == "ambient_transcript" else None,
                     document["audio_duration"],
@@ -166,13 +171,23 @@ class Bare:
             ],
         )
 
-    def _patient(self, organization_id: str, row: Any) -> Patient | None:
-        key = self._keyring.open_key(ObjectKey(row["key_id"], row["wrapped"], row["master"]))
+    def _title(self, organization_id: str, document: Any, key: DataKey | None) -> str | None:
+        if document["sealed"] is None:
+            return TITLES.get(document["slot"])
+        assert key is not None
+        place = field_context("released_documents", document["id"], "sealed", organization_id)
+        title: str = msgspec.json.decode(unseal(key, document["sealed"], place), type=str)
+        return title
+
+    def _patient(self, organization_id: str, row: Any, key: DataKey | None) -> Patient | None:
         profile_id = row["profile_id"]
         if profile_id is not None:
+            wrapped = ObjectKey(row["profile_key_id"], row["profile_wrapped"], row["profile_master"])
             place = field_context("patient_profiles", profile_id, "sealed", organization_id)
-            content = self._decoder.decode(unseal(key, row["sealed"], place))
+            plain = unseal(self._keyring.open_key(wrapped), row["profile_sealed"], place)
+            content = self._decoder.decode(plain)
             return Patient(profile_id, content.first_name, content.last_name, content.birth_date)
+        assert key is not None
         place = field_context("encounters", row["id"], "sealed", organization_id)
         own = self._decoder.decode(unseal(key, row["sealed"], place)).patient
         if own is None:

@@ -3,7 +3,8 @@
 ``filled(settings, of_organization=20_000, in_all=1_000_000)`` makes an organization with real encounters and, in other
 organizations, copies of them. Of the measured organization every row is as the repositories write it, under keys of its
 own: encounters and patient profiles (one for four encounters; every fifth encounter has none, only what the session
-itself was told), a finished recording, and four released documents: transcript, note, billing, checklist.
+itself was told), a finished recording, and four released documents: transcript, note (with the title of its template,
+sealed), billing, checklist.
 
 The copies have ids of their own, but the bytes of the originals where something is sealed or wrapped, so they could not
 be opened. Nobody opens them: they are there so that tables and indexes are as large, and the rows of one organization
@@ -28,7 +29,8 @@ from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 from osler.encounters.model import Consent, Encounter, EncounterPatient, EncounterState, PatientProfile
 from osler.kernel.ids import derived_id, new_encounter_id, new_id
-from osler.release.model import ReleasedKind
+from osler.kernel.transactions import Transaction
+from osler.release.model import BILLING, CHECKLIST, NOTE, TRANSCRIPT, ReleasedKind
 from osler.storage.database import connection_of
 from osler.storage.repositories.encounters import SqlEncounterRepository
 from osler.storage.repositories.profiles import SqlPatientProfileRepository
@@ -50,10 +52,10 @@ _OWN: Final = frozenset({"id", "key_id", "encounter_id", "patient_profile_id", "
 """Columns of ids that a copy has its own of."""
 
 _SLOTS: Final = (
-    ("transcript", ReleasedKind.TRANSCRIPT),
-    ("note", ReleasedKind.DOCUMENT),
-    ("billing", ReleasedKind.BILLING),
-    ("checklist", ReleasedKind.CHECKLIST),
+    (TRANSCRIPT, ReleasedKind.TRANSCRIPT),
+    (NOTE, ReleasedKind.DOCUMENT),
+    (BILLING, ReleasedKind.BILLING),
+    (CHECKLIST, ReleasedKind.CHECKLIST),
 )
 _FIRST_NAMES: Final = ("Ada", "Bram", "Célia", "Dimitri", "Eleni", "Farid", "Grace", "Hanna", "Iwan", "Jun")
 _LAST_NAMES: Final = ("Quill", "Okafor", "Lindqvist", "Marsh", "Nakamura", "O'Brien", "Petit", "Rao", "Silva", "Tran")
@@ -125,7 +127,7 @@ class _Maker:
     """Writes encounters of the measured organization, and their copies in the others beside them."""
 
     def __init__(self, core: Core, organization_id: str, owner_id: str, count: int) -> None:
-        sealed = SealedRows(core.keyring, core.clock)
+        self._sealed = sealed = SealedRows(core.keyring, core.clock)
         self._database = core.database
         self._encounters = SqlEncounterRepository(sealed, core.secret)
         self._profiles = SqlPatientProfileRepository(sealed, core.secret)
@@ -139,7 +141,6 @@ class _Maker:
         made = [self._encounter(number) for number in numbers]
         profiles = [self._profile(number) for number in numbers if number < len(self._profile_ids)]
         heard = [self._recording(encounter) for encounter in made]
-        shown = [row for encounter in made for row in self._documents(encounter)]
         async with self._database.write() as transaction:
             connection = connection_of(transaction)
             await _hasten(connection)
@@ -147,6 +148,7 @@ class _Maker:
                 await self._profiles.add(transaction, profile)
             for encounter in made:
                 await self._encounters.add(transaction, encounter)
+            shown = [row for encounter in made for row in await self._documents(transaction, encounter)]
             await connection.execute(insert(recordings), heard)
             await connection.execute(insert(released_documents), shown)
             if others:
@@ -248,11 +250,15 @@ class _Maker:
             "failure": None,
         }
 
-    def _documents(self, encounter: Encounter) -> list[dict[str, Any]]:
+    async def _documents(self, transaction: Transaction, encounter: Encounter) -> list[dict[str, Any]]:
+        organization_id = encounter.organization_id
+        ids = {slot: derived_id("released document", organization_id, encounter.id, slot) for slot, _ in _SLOTS}
+        owner, note = (encounters, encounter.id), (released_documents, ids[NOTE])
+        title = await self._sealed.seal_under(transaction, organization_id, owner, note, "History and physical")
         return [
             {
-                "id": derived_id("released document", encounter.organization_id, encounter.id, slot),
-                "organization_id": encounter.organization_id,
+                "id": ids[slot],
+                "organization_id": organization_id,
                 "encounter_id": encounter.id,
                 "kind": kind.value,
                 "slot": slot,
@@ -261,7 +267,7 @@ class _Maker:
                 "released_at": encounter.updated_at + timedelta(seconds=place),
                 "updated_at": None,
                 "audio_duration": float(encounter.duration or 0) if kind is ReleasedKind.TRANSCRIPT else None,
-                "sealed": None,
+                "sealed": title if slot == NOTE else None,
             }
             for place, (slot, kind) in enumerate(_SLOTS)
         ]
