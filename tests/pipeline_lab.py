@@ -278,7 +278,7 @@ class Laboratory:
 class _NoKeys:
     """Nobody presents a key here."""
 
-    def digest(self, key: str) -> bytes:
+    async def digest(self, key: str) -> bytes:
         raise AssertionError("no key is made in these tests")
 
 

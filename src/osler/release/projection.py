@@ -162,13 +162,14 @@ def split_name(name: str) -> tuple[str | None, str | None]:
     """Return first and last name of a full one, each None where there is none.
 
     ``Last, First`` is read as such. Otherwise the last word is the last name, with the particles before it and a
-    suffix behind it; a title at the beginning goes, and a single word is a first name.
+    suffix behind it; a title at the beginning goes, and a single word is a first name unless it had a title.
     """
     if "," in name:
         before, _, after = name.partition(",")
         if after.strip().rstrip(".").lower() not in _SUFFIXES:
             return " ".join(after.split()) or None, " ".join(before.split()) or None
     words = name.replace(",", " ").split()
+    titled = len(words) > 1 and words[0].rstrip(".").lower() in _HONORIFICS
     while len(words) > 1 and words[0].rstrip(".").lower() in _HONORIFICS:
         words = words[1:]
     cut = len(words) - 1
@@ -177,7 +178,8 @@ def split_name(name: str) -> tuple[str | None, str | None]:
     while cut > 1 and words[cut - 1].lower() in _PARTICLES:
         cut -= 1
     if len(words) < 2:
-        return (words[0] if words else None), None
+        only = words[0] if words else None
+        return (None, only) if titled else (only, None)
     return " ".join(words[:cut]), " ".join(words[cut:])
 
 

@@ -1,7 +1,8 @@
 """Reading the record from outside: the one place that decides what a look-up finds, and in which order it refuses."""
 
+import re
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from osler.kernel.errors import BlobsUnavailableError, CorruptedError, EmptyAudioError, ErasedError, NotFoundError
 from osler.kernel.transactions import Database, Transaction
@@ -47,6 +48,9 @@ __all__ = [
     "ReleasedKind",
     "WorkflowVariant",
 ]
+
+
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 class RecordingAddresses(Protocol):
@@ -113,7 +117,8 @@ class PublicReadingService:
     async def encounter(self, organization_id: str, encounter_id: str) -> PublicEncounter:
         """Raises LookupRefusedError: encounter_not_found, cross_organization_denied, demo_training_denied."""
         async with self._database.read() as transaction:
-            record = await self._public.record(transaction, organization_id, encounter_id)
+            known = _is_id(encounter_id)
+            record = await self._public.record(transaction, organization_id, encounter_id) if known else None
             if record is None:
                 await self._standing(transaction, organization_id, encounter_id)
                 raise LookupRefusedError(LookupReason.ENCOUNTER_NOT_FOUND)
@@ -170,6 +175,10 @@ class PublicReadingService:
         self, transaction: Transaction, organization_id: str, encounter_id: str, document_id: str | None = None
     ) -> PublicStanding:
         """Return an encounter that may be shown. The order of these checks is the contract's."""
+        if not _is_id(encounter_id):
+            raise LookupRefusedError(LookupReason.ENCOUNTER_NOT_FOUND)
+        if document_id is not None and not _is_id(document_id):
+            document_id = None
         standing = await self._public.standing(transaction, encounter_id, document_id)
         # An erased one is gone for everybody: that it was another organization's is no one's business any more.
         if standing is None or standing.is_erased:
@@ -219,6 +228,11 @@ class PublicReadingService:
         assert document.slot.startswith(DOCUMENT)
         found = await self._documents.get(transaction, organization_id, document.encounter_id, source_id)
         return found.content
+
+
+def _is_id(text: str) -> bool:
+    """Say whether a text could be an id at all: whatever else is asked for need not bother a database."""
+    return bool(_ID.fullmatch(text))
 
 
 def _in_utc(at: datetime) -> datetime:
