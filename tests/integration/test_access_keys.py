@@ -273,6 +273,23 @@ async def test_a_digest_key_that_cannot_be_loaded_is_an_error_and_not_an_unknown
         await lab.another(database).authenticate(KeyKind.TENANT, text)
 
 
+async def test_a_digest_key_that_is_put_back_opens_without_a_restart_and_nothing_does_before(
+    lab: AccessLab, clinic: str, database: SqlDatabase
+) -> None:
+    key, text = await lab.access.create_key(OPERATOR, clinic, KeyKind.PUBLIC)
+    unknown = text[:-1] + ("a" if text[-1] != "a" else "b")
+    away = lab.pepper.path.rename(lab.pepper.path.with_name("away"))
+    access = lab.another(database)
+    for presented in (text, unknown, text):
+        with pytest.raises(MasterKeyError):
+            await access.authenticate(KeyKind.PUBLIC, presented)
+    assert await refusal(access, KeyKind.PUBLIC, "no key at all") == "invalid_key"
+    away.rename(lab.pepper.path)
+    await asyncio.sleep(1)
+    assert await access.authenticate(KeyKind.PUBLIC, text) == key
+    assert await refusal(access, KeyKind.PUBLIC, unknown) == "invalid_key"
+
+
 async def test_another_digest_key_knows_no_key(lab: AccessLab, clinic: str, database: SqlDatabase) -> None:
     _, text = await lab.access.create_key(OPERATOR, clinic, KeyKind.TENANT)
     lab.pepper.path.unlink()
@@ -304,13 +321,16 @@ def counting(anyio_backend: str, database: SqlDatabase) -> Counting:
     return Counting(database)
 
 
-async def test_uses_of_keys_are_written_together_at_stop(lab: AccessLab, clinic: str, counting: Counting) -> None:
-    made = [await lab.access.create_key(OPERATOR, clinic, KeyKind.TENANT) for _ in range(3)]
+@KINDS
+async def test_uses_of_keys_are_written_together_at_stop(
+    lab: AccessLab, clinic: str, counting: Counting, kind: KeyKind
+) -> None:
+    made = [await lab.access.create_key(OPERATOR, clinic, kind) for _ in range(3)]
     access = lab.another(counting)
     for _ in range(20):
         lab.clock.go_on()
         for _, text in made[:2]:
-            await access.authenticate(KeyKind.TENANT, text)
+            await access.authenticate(kind, text)
     assert counting.writes == 0
     await access.stop()
     assert counting.writes == 1
