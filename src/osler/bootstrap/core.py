@@ -377,6 +377,7 @@ def _services(
             audit=audit,
             clock=clock,
             default_language=None if settings.language == "auto" else settings.language,
+            checklists=public.checklists,
         ),
         note_writing=NoteWriting(
             database=database,
@@ -467,6 +468,7 @@ def _services(
             release=release,
             audit=audit,
             clock=clock,
+            checklists=public.checklists,
         ),
         overviews=overviews,
         release=release,
