@@ -124,16 +124,21 @@ def test_an_encounter_is_listed_shown_signed_and_erased(deployment: dict[str, An
     async def trail(core: Core) -> list[str]:
         return [entry.event.action for entry in reversed(await core.audit.list(organization))]
 
-    actions = [action for action in inside(trail) if action.startswith("encounter.")]
+    actions = [action for action in inside(trail) if action.startswith(("encounter.", "encounters."))]
     assert actions == [
         "encounter.created",
-        "encounter.listed",
+        "encounters.disclosed",
         "encounter.read",
         "encounter.signed",
         "encounter.erased",
         "encounter.read",
         "encounter.erased",
         "encounter.read",
+    ]
+    seen = answer("audit", "disclosures", "--encounter", encounter.id)["disclosures"]
+    assert [(each["action"], each["route"]) for each in seen] == [
+        ("encounters.disclosed", "osler encounter list"),
+        *[("encounter.read", "")] * 3,
     ]
 
 

@@ -39,6 +39,7 @@ def list_encounters(
 ) -> None:
     """Show encounters, newest first; erased ones only with --state erased."""
     check_writable(output)
+    from osler.audit.model import OPERATOR
     from osler.cli.core import run
 
     wanted = EncounterFilter(states=frozenset({state}) if state else None)
@@ -47,7 +48,11 @@ def list_encounters(
         await core.access.organization(organization_id)
         page = await core.encounters.list(organization_id, wanted, limit=limit)
         if show_patient:
-            await _record_read(core, organization_id, "encounter.listed", {}, {"count": str(len(page.items))})
+            # As a list of the public API: who asks later who saw one of them finds it.
+            ids = [each.id for each in page.items]
+            await core.public.disclosures.listed(
+                OPERATOR, organization_id, ids, route="osler encounter list", request_id=""
+            )
         return page.items, await core.encounters.count(organization_id, wanted), page.damaged
 
     found, count, damaged = run(read)
