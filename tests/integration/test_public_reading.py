@@ -16,8 +16,10 @@ from osler.access.model import Organization, ReleasePolicy, User
 from osler.audio.service import RecordingTimes
 from osler.audit.model import OPERATOR
 from osler.bootstrap import Core, initialise, open_core
+from osler.coding.model import CodeSet, CodingStatus
 from osler.config import Settings
 from osler.encounters.model import Encounter, ErasureReason, ErasureScope, Purpose
+from osler.kernel.ids import derived_id
 from osler.notes.service import NoteService
 from osler.notes.template_model import TemplateCategory
 from osler.pipeline.encounter_editing import EditedNote
@@ -37,6 +39,8 @@ from osler.speech.correction import Correction, TurnCorrection
 from osler.speech.service import SpeechService
 from osler.storage.database import connection_of
 from osler.storage.repositories import public
+from osler.storage.repositories.coding import SqlCodeSetRepository
+from osler.storage.repositories.sealed import SealedRows
 from osler.storage.tables.encounters import encounters
 from osler.storage.tables.release import released_documents
 from tests.pipeline_lab import CLIENT, PlainWriter, ToneDetector, ToneEncoder, ToneTranscriber, chunks_of, tones
@@ -86,6 +90,24 @@ class Practice:
             self.organization.id, limit=limit, offset=offset, newest_first=newest_first, **more
         )
         return [encounter.id for encounter in page.items]
+
+    async def coded(self, encounter: Encounter, note_id: str) -> None:
+        """Have the visit coded, as the pipeline stores it."""
+        codes = CodeSet(
+            id=derived_id("codes of a test", encounter.id),
+            organization_id=encounter.organization_id,
+            encounter_id=encounter.id,
+            coding_system="ICD10CM",
+            created_at=datetime.now(UTC),
+            status=CodingStatus.READY,
+            note_id=note_id,
+            entities=({"code": "R07.9"},),
+        )
+        rows = SqlCodeSetRepository(SealedRows(self.core.keyring, self.core.clock))
+        async with self.core.database.write() as transaction:
+            await self.core.encounters.content_allowed(transaction, encounter.organization_id, encounter.id)
+            await rows.save(transaction, codes)
+            await self.core.release.release_billing(transaction, codes)
 
     async def erase(self, encounter: Encounter, scope: ErasureScope) -> None:
         await self.core.erasure.erase(
@@ -224,6 +246,9 @@ async def test_look_ups_are_refused_in_the_contracts_order(practice: Practice) -
             assert await refused(reading.encounter(own, encounter_id)) == reason
             for route in (reading.document, reading.transcript, reading.audio):
                 assert await refused(route(own, encounter_id, documents[ReleasedKind.TRANSCRIPT])) == reason
+    checklist = documents[ReleasedKind.CHECKLIST]
+    for route in (reading.document, reading.transcript, reading.audio):
+        assert await refused(route(own, visit.id, checklist)) == "unsupported_document_type"
     another = await practice.visit(said=(2,))
     of_another = await practice.document(another, ReleasedKind.TRANSCRIPT)
     for route in (reading.document, reading.transcript, reading.audio):
@@ -262,6 +287,52 @@ async def test_before_the_sign_off_a_visit_is_there_and_nothing_of_it(practice: 
     await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
     signed = await signing.reading.document(signing.organization.id, visit.id, note.id)
     assert (signed.id, signed.text) == (note.id, "Not yet signed") and signed.updated_at > read.updated_at
+
+
+async def test_a_visit_that_was_coded_or_gone_through_says_so_and_no_more(practice: Practice) -> None:
+    signing = await practice.practice(ReleasePolicy.SIGN_OFF)
+    for of, before in ((practice, True), (signing, False)):
+        visit = await of.visit(said=(0, 1), note=True)
+        note = await of.core.notes.current(of.organization.id, visit.id)
+        assert note is not None
+        await of.coded(visit, note.id)
+        assert (ReleasedKind.BILLING in {each.kind for each in (await of.shown(visit)).documents}) is before
+        await of.core.release.sign(CLIENT, of.organization.id, visit.id, of.user.id)
+        billing, checklist = (
+            await of.document(visit, ReleasedKind.BILLING),
+            await of.document(visit, ReleasedKind.CHECKLIST),
+        )
+        assert (billing.title, checklist.title) == ("Billing summary", "Encounter checklist")
+        assert all(
+            (each.status, each.workflow_variant, each.audio_duration) == (None, None, None)
+            for each in (billing, checklist)
+        )
+    # Codes that were slower than the clinician are shown with the note that they rest on.
+    visit = await signing.visit(said=(0, 1), note=True)
+    note = await signing.core.notes.current(signing.organization.id, visit.id)
+    assert note is not None
+    await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
+    await signing.coded(visit, "of another note")
+    assert ReleasedKind.BILLING not in {each.kind for each in (await signing.shown(visit)).documents}
+    await signing.coded(visit, note.id)
+    assert ReleasedKind.BILLING in {each.kind for each in (await signing.shown(visit)).documents}
+
+
+async def test_what_a_visit_is_follows_from_what_is_shown_of_it(practice: Practice) -> None:
+    visit = await practice.visit(said=(0, 1), note=True)
+    note = await practice.core.notes.current(practice.organization.id, visit.id)
+    assert note is not None
+    await practice.coded(visit, note.id)
+    for slot, without in (
+        ("transcript", PublicEncounterType.CLINICAL_DOCUMENTATION),
+        ("note", PublicEncounterType.BILLING),
+        ("billing", PublicEncounterType.CHECKLIST),
+        ("checklist", None),
+    ):
+        async with practice.core.database.write() as transaction:
+            withdrawn = released_documents.delete().where(released_documents.c.slot == slot)
+            await connection_of(transaction).execute(withdrawn)
+        assert (await practice.shown(visit)).encounter_type is without
 
 
 async def test_a_correction_is_shown_in_place_of_what_it_corrects(practice: Practice) -> None:
