@@ -48,16 +48,7 @@ class AuditService:
         """
         for event in events:
             _check_storable(event)
-        # By organization, so that two transactions that append to the same chains take their heads in one order.
-        for organization_id, group in groupby(sorted(events, key=_organization), _organization):
-            macs = ChainMacs(self._chain_key, organization_id)
-            head = await self._repository.lock_head(transaction, organization_id)
-            entries = []
-            for event in group:
-                entry, head = macs.entry(event, head)
-                entries.append(entry)
-            assert head is not None
-            await self._repository.append(transaction, entries, head)
+        await self._chain(transaction, events)
 
     async def record(self, event: AuditEvent) -> None:
         """Chain an event that has no transaction of its own (a read). Durable on return; many are committed at once.
@@ -134,9 +125,21 @@ class AuditService:
         entries = self._repository.entries(transaction, organization_id, after=start, limit=PAGE)
         return [entry async for entry in entries]
 
+    async def _chain(self, transaction: Transaction, events: Sequence[AuditEvent]) -> None:
+        # By organization, so that two transactions that append to the same chains take their heads in one order.
+        for organization_id, group in groupby(sorted(events, key=_organization), _organization):
+            macs = ChainMacs(self._chain_key, organization_id)
+            head = await self._repository.lock_head(transaction, organization_id)
+            entries = []
+            for event in group:
+                entry, head = macs.entry(event, head)
+                entries.append(entry)
+            assert head is not None
+            await self._repository.append(transaction, entries, head)
+
     async def _commit(self, events: Sequence[AuditEvent]) -> None:
         async with self._database.write() as transaction:
-            await self.append(transaction, events)
+            await self._chain(transaction, events)  # each was looked at when it came
 
 
 def _organization(event: AuditEvent) -> str:
