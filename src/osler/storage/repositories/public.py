@@ -1,4 +1,4 @@
-"""What the public API reads: a page of encounters in two statements, one encounter with its documents in as many.
+"""What the public API reads: a page of encounters in three statements, one encounter with its documents in two.
 
 The page is cut out of a partial index (``ix_encounters_public``), which holds only what outsiders may be shown, in
 their order: neither what goes before it nor the count reads a row.
@@ -6,6 +6,7 @@ their order: neither what goes before it nor the count reads a row.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -57,11 +58,22 @@ class SqlPublicRepository:
         wanted = {"organization": organization_id, "start_at": start_at or _EVER[0], "end_at": end_at or _EVER[1]}
         statement = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
         rows = (await connection.execute(statement, {**wanted, "limit": limit, "offset": offset})).all()
-        if not rows:
-            total = (await connection.execute(_COUNT, wanted)).scalar_one() if offset else 0
-            return (), int(total)
-        documents = await self._documents(transaction, organization_id, rows)
-        return await self._opened(rows, documents), int(rows[0].total)
+        documents = await self._documents(transaction, organization_id, rows) if rows else {}
+        if len(rows) < limit and (rows or not offset):
+            return await self._opened(rows, documents), offset + len(rows)
+        # The database counts while the page is opened here: then a large organization waits no longer for its page.
+        counting = asyncio.ensure_future(connection.execute(_COUNT, wanted))
+        try:
+            await asyncio.sleep(0)  # the statement is on its way
+            records = await self._opened(rows, documents)
+            return records, int((await counting).scalar_one())
+        finally:
+            while not counting.done():  # the connection is busy until then
+                counting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((counting,))
+            if not counting.cancelled():
+                counting.exception()  # of two errors the page's is told
 
     async def standing(
         self, transaction: Transaction, encounter_id: str, document_id: str | None = None
@@ -241,7 +253,7 @@ def _records() -> Select[Any]:
             column.created_time_local,
             case((column.created_time_local.is_(None), _first_start())).label("first_started_at"),
             column.key_id,
-            column.sealed,
+            case((_KEYS.c.wrapped.is_(None), column.sealed)).label("sealed"),  # only where no profile goes before it
             object_keys.c.wrapped,
             object_keys.c.master,
             profile.id.label("profile_id"),
@@ -274,9 +286,7 @@ def _page(*, newest_first: bool) -> Select[Any]:
         .offset(bindparam("offset"))
         .subquery("page")
     )
-    total = select(func.count()).select_from(encounters).where(*_SHOWN, *_BETWEEN).scalar_subquery()
-    query = _records().add_columns(total.label("total"))
-    return query.where(encounters.c.id.in_(select(ids.c.id))).order_by(*ordered(encounters.c))
+    return _records().where(encounters.c.id.in_(select(ids.c.id))).order_by(*ordered(encounters.c))
 
 
 # Made once: to put a statement together takes longer than to execute it.
