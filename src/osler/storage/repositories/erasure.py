@@ -1,6 +1,7 @@
 """Erasure over all rooms' tables, and the account of it: what was applied, and what is left to do after the commit."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,7 @@ from osler.encounters.model import (
     UnfinishedErasure,
 )
 from osler.kernel.clock import Clock
-from osler.kernel.errors import NotFoundError
+from osler.kernel.errors import CorruptedError, NotFoundError
 from osler.kernel.transactions import Transaction
 from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.repositories.destruction import SIGNABLE, Destruction, of_encounter
@@ -25,6 +26,7 @@ from osler.storage.repositories.sealed import SealedRows, destroy_keys, with_key
 from osler.storage.tables.encounters import context_documents, encounters, patient_profiles
 from osler.storage.tables.erasures import erasures
 from osler.storage.tables.metadata import metadata
+from osler.storage.tables.release import released_documents
 
 APART: Final = {ErasureScope.PATIENT_PROFILE: patient_profiles, ErasureScope.CONTEXT_DOCUMENT: context_documents}
 """The tables of what is erased by itself; all other scopes are an encounter's."""
@@ -116,13 +118,16 @@ class SqlEncounterEraser:
             await work.encounter()
             return blob_ids
         if erasure.scope is ErasureScope.AUDIO_AND_UNSIGNED:
-            await self._take_clinician_notes(transaction, erasure)
+            await self._seal_anew(transaction, erasure)
         await work.waiting_notes()
         await work.encounter_without_audio()
         return blob_ids
 
-    async def _take_clinician_notes(self, transaction: Transaction, erasure: Erasure) -> None:
-        """Seal the encounter without its clinician's notes under a new key; the old one is destroyed."""
+    async def _seal_anew(self, transaction: Transaction, erasure: Erasure) -> None:
+        """Seal the encounter without its clinician's notes under a new key; the old one is destroyed.
+
+        With it goes what else it sealed: the titles of what was released and is gone. Those that stay get the new one.
+        """
         connection = connection_of(transaction)
         of_erasure = (
             encounters.c.organization_id == erasure.organization_id,
@@ -130,11 +135,25 @@ class SqlEncounterEraser:
         )
         row = (await connection.execute(with_key(encounters).where(*of_erasure))).one()
         content = self._sealed.open(row, erasure.organization_id, encounters, erasure.subject_id)
-        if not content or not content.get(CLINICIAN_NOTES):
+        former = self._sealed.key_of(row.key_id, row.wrapped, row.master)
+        if not content or former is None:
             return
         content[CLINICIAN_NOTES] = []
         sealed = await self._sealed.add(transaction, erasure.organization_id, encounters, erasure.subject_id, content)
         await connection.execute(update(encounters).where(*of_erasure).values(**sealed))
+        titled = select(released_documents.c.id, released_documents.c.sealed).where(
+            of_encounter(released_documents, erasure.organization_id, erasure.subject_id),
+            released_documents.c.sealed.is_not(None),
+        )
+        for document_id, title in (await connection.execute(titled)).all():
+            place, anew = (released_documents, document_id), None
+            with suppress(CorruptedError):  # it is called by its kind then
+                plain = self._sealed.unsealed(former, title, erasure.organization_id, *place)
+                owner = encounters, erasure.subject_id
+                anew = await self._sealed.seal_under(transaction, erasure.organization_id, owner, place, plain)
+            await connection.execute(
+                update(released_documents).where(released_documents.c.id == document_id).values(sealed=anew)
+            )
         await destroy_keys(connection, [row.key_id], self._clock.now())
 
     async def applied(self, transaction: Transaction) -> frozenset[str]:
