@@ -97,14 +97,13 @@ _STATUSES: Final[Mapping[int, str]] = {
     405: "The path is known, the method is not: `GET` is the only one.",
     422: "A query parameter has a value that cannot be used.",
     429: "The key has asked too often; `Retry-After` says in how many seconds it may ask again.",
-    500: "The server failed. Its log has the reason, under the id in `X-Request-Id`.",
     503: "Something that is needed cannot be had just now; ask again later.",
 }
 
 _NO_ROUTE: Final = "The path leads nowhere: so is answered whatever begins with `/external` and is none of these paths."
 
-_OURS: Final = ("rate_limited", "method_not_allowed", "internal_error")
-"""Additions that any route can answer."""
+_OURS: Final = ("rate_limited", "method_not_allowed")
+"""Additions that any route can answer. The contract allows no others: that a server can fail is not described."""
 
 _TEXT: Final = {"type": "string"}
 
