@@ -35,6 +35,8 @@ LOOKS_AT_ONCE: Final = 4
 KEPT: Final = 512
 """Recordings of which it is remembered how their samples lie in the segments (some 100 bytes a segment)."""
 
+HEADER: Final = len(wav_header(0))
+
 _WHOLE_FILES: Final = (SegmentKind.FILE, SegmentKind.HEADED)
 _LONGEST: Final = 0xFFFFFFFF - 36
 """Bytes of samples that a WAV header can name (37 hours)."""
@@ -61,13 +63,15 @@ class PlayableFile(Protocol):
 class Part:
     """Samples of a recording that are decoded together: those of the segments ``first:last`` by their places.
 
-    ``silence`` samples stand before the part's own ``samples``.
+    ``silence`` samples stand before the part's own ``samples``. ``plain``: it is one file of such samples as are
+    served, behind a header of :data:`HEADER` bytes, so that nothing is to be decoded.
     """
 
     first: int
     last: int
     silence: int
     samples: int
+    plain: bool = False
 
 
 class JoinedRecordings:
@@ -124,9 +128,12 @@ class JoinedRecordings:
     def _parts(self, segments: Sequence[Segment]) -> list[Part]:
         """Return what is decoded together; ``samples`` -1 where they must be counted."""
         files = SegmentFiles(segments, self._vault)
+
+        def look(segment: Segment) -> bool:
+            return files.kind(segment) is SegmentKind.FILE and self._is_plain(segment)
+
         with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="segments") as pool:
-            for _ in pool.map(files.kind, segments):
-                pass
+            plain = [*pool.map(look, segments)]
         parts: list[Part] = []
         first, index = 0, None
         for run in files.runs():
@@ -138,9 +145,20 @@ class JoinedRecordings:
                 known = len(run) == 1 and whole and run[0].status is SegmentStatus.READY
                 seconds = run[0].seconds if known else None
                 samples = -1 if seconds is None else round(seconds * SAMPLE_RATE)
-                parts.append(Part(first, last, round(silence * SAMPLE_RATE), samples))
+                if plain[first]:
+                    samples = (_bytes_of(run) - HEADER) // SAMPLE_BYTES
+                parts.append(Part(first, last, round(silence * SAMPLE_RATE), samples, plain[first]))
             first = last
         return parts
+
+    def _is_plain(self, segment: Segment) -> bool:
+        """Say whether a file has the very header that is served, as those of a live stream of samples have."""
+        assert segment.blob is not None
+        length = segment.blob.size - HEADER
+        if length <= 0 or length > _LONGEST or length % SAMPLE_BYTES:
+            return False
+        with closing(self._vault.open(segment.blob)) as file:
+            return file.read(HEADER) == wav_header(length)
 
     async def _count(self, part: Part, segments: Sequence[Segment]) -> int:
         def count() -> int:
@@ -182,7 +200,7 @@ class _DecodedSound:
         self, tag: str, segments: Sequence[Segment], parts: Sequence[Part], vault: BlobVault, turn: asyncio.Semaphore
     ) -> None:
         length = SAMPLE_BYTES * sum(part.silence + part.samples for part in parts)
-        self._header = wav_header(min(length, _LONGEST))
+        self._header = wav_header(min(length, _LONGEST))  # of a longer one, players read on to the end all the same
         self.tag = tag
         self.size = len(self._header) + length
         self._segments = segments
@@ -199,9 +217,16 @@ class _DecodedSound:
                 first = max(start - position, 0)
                 last = min(end - position, samples * SAMPLE_BYTES)
                 position += samples * SAMPLE_BYTES
-                if first < last:
-                    async for piece in _trimmed(self._samples(None if silent else part, first, last), first, last):
-                        yield piece
+                if first >= last:
+                    continue
+                if part.plain and not silent:
+                    blob = self._segments[part.first].blob
+                    assert blob is not None
+                    pieces = self._vault.stream(blob, HEADER + first, HEADER + last)
+                else:
+                    pieces = _trimmed(self._samples(None if silent else part, first, last), first, last)
+                async for piece in pieces:
+                    yield piece
 
     async def _samples(self, part: Part | None, first: int, last: int) -> AsyncIterator[bytes]:
         """Yield the samples that bytes ``first:last`` of a part belong to, or of silence."""
