@@ -166,7 +166,9 @@ class SqlPublicRepository:
         )
 
     def _title(self, key: DataKey | None, sealed: bytes, organization_id: str, document_id: str) -> str | None:
-        return None if key is None else str(self._sealed.unsealed(key, sealed, organization_id, released, document_id))
+        if key is None:
+            return None
+        return _READ_TITLE(self._sealed.plain(key, sealed, organization_id, released, document_id))
 
     def _profile(self, row: Row[Any]) -> PublicPatient | None:
         if row.profile_id is None:
@@ -203,6 +205,7 @@ _Released = dict[str, list[list[Any]]]
 
 _READ_PROFILE: Final = msgspec.json.Decoder(_ProfileContent).decode
 _READ_ENCOUNTER: Final = msgspec.json.Decoder(_EncounterContent).decode
+_READ_TITLE: Final = msgspec.json.Decoder(str).decode
 _KINDS: Final = {kind.value: kind for kind in ReleasedKind}
 _COMPLETED: Final = EncounterState.COMPLETED.value
 _SIGNED: Final = EncounterState.SIGNED.value
