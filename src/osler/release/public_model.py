@@ -61,8 +61,7 @@ class LookupRefusedError(InputError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class PublicPatient:
+class PublicPatient(NamedTuple):
     """The patient of an encounter; None where it is not known."""
 
     id: str
@@ -82,8 +81,7 @@ class PublicDocumentSummary(NamedTuple):
     audio_duration: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class PublicEncounter:
+class PublicEncounter(NamedTuple):
     """An encounter with its documents, by creation. ``updated_at``: the encounter's or its documents' last change."""
 
     id: str
@@ -169,7 +167,7 @@ class PublicStanding:
 class ShownDocument(NamedTuple):
     """What a list needs of a released document; the fields are those of :class:`ReleasedDocument`.
 
-    A tuple, as is :class:`PublicDocumentSummary`: a page has hundreds, and dataclasses take five times as long to make.
+    A tuple, as is all that stands on a page: that has hundreds, and dataclasses take five times as long to make.
     """
 
     id: str
@@ -180,8 +178,7 @@ class ShownDocument(NamedTuple):
     title: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PublicRecord:
+class PublicRecord(NamedTuple):
     """An encounter as storage has it: what :func:`osler.release.projection.projected` makes the public one of.
 
     ``profile`` is the linked patient profile; ``patient_name`` and ``patient_birth_date`` are the session's own, read

@@ -1,5 +1,6 @@
 """Reading the record from outside: the one place that decides what a look-up finds, and in which order it refuses."""
 
+import logging
 import re
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -49,6 +50,8 @@ __all__ = [
     "WorkflowVariant",
 ]
 
+
+logger = logging.getLogger(__name__)
 
 _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -154,7 +157,7 @@ class PublicReadingService:
         """Sign a new URL of the recording that a transcript is of.
 
         Raises LookupRefusedError: as :meth:`document`, then audio_not_available_for_document (no transcript, or one
-        that no recording stands behind), audio_not_found (it was erased), audio_storage_unavailable.
+        that no recording stands behind), audio_not_found (it was erased, or is damaged), audio_storage_unavailable.
         """
         async with self._database.read() as transaction:
             document = await self._transcript_document(transaction, organization_id, encounter_id, document_id)
@@ -165,7 +168,10 @@ class PublicReadingService:
             url, expires_at = await self._addresses.url(organization_id, encounter_id, version.recording_id)
         except (NotFoundError, EmptyAudioError):
             raise LookupRefusedError(LookupReason.AUDIO_NOT_AVAILABLE_FOR_DOCUMENT) from None
-        except (ErasedError, CorruptedError):
+        except ErasedError:
+            raise LookupRefusedError(LookupReason.AUDIO_NOT_FOUND) from None
+        except CorruptedError as error:  # it is there no more as it was; the log tells who can put it back
+            logger.error("damaged recording", extra={"encounter_id": encounter_id, "error": type(error)})
             raise LookupRefusedError(LookupReason.AUDIO_NOT_FOUND) from None
         except BlobsUnavailableError:
             raise LookupRefusedError(LookupReason.AUDIO_STORAGE_UNAVAILABLE) from None
