@@ -21,9 +21,11 @@ from osler.encounters.profiles import PatientProfileService
 from osler.encounters.service import EncounterService
 from osler.kernel.blobs import StoredBlob
 from osler.kernel.clock import Clock
+from osler.kernel.engine_record import EngineRecord
 from osler.kernel.ids import new_id
 from osler.kernel.jobs import Job, JobKind
-from osler.notes.model import Document, FormAnswers, NoteVersion, TextStatus, WrittenText
+from osler.notes.checklist import ChecklistItem, ChecklistName, EncounterChecklist
+from osler.notes.model import Document, Evidence, FormAnswers, NoteVersion, TextStatus, WrittenText
 from osler.release.model import ReleasedDocument, ReleasedKind
 from osler.speech.model import SegmentTranscript, Transcript, TranscriptVersion, Turn
 from osler.storage.blobs.local import LocalObjects
@@ -33,6 +35,7 @@ from osler.storage.erasure_ledger import StoredErasureLedger
 from osler.storage.repositories.access import SqlOrganizationRepository, SqlUserRepository
 from osler.storage.repositories.audio import SqlRecordingRepository
 from osler.storage.repositories.audit import SqlAuditRepository
+from osler.storage.repositories.checklists import SqlChecklistRepository
 from osler.storage.repositories.coding import SqlCodeSetRepository
 from osler.storage.repositories.context import SqlContextDocumentRepository
 from osler.storage.repositories.encounters import SqlEncounterRepository
@@ -117,6 +120,7 @@ class EncountersLab:
         self.note_rows = SqlNoteRepository(rows)
         self.document_rows = SqlDocumentRepository(rows)
         self.code_rows = SqlCodeSetRepository(rows)
+        self.checklist_rows = SqlChecklistRepository(rows)
         self.release_rows = SqlReleaseRepository(rows)
         self.job_rows = SqlJobRepository()
         self.requests = IdempotencyService(
@@ -255,6 +259,14 @@ class EncountersLab:
             entities=({"entity": MARKER},),
             **owned,
         )
+        checklist = EncounterChecklist(
+            id=new_id(),
+            transcript_id=transcript.id,
+            created_at=now,
+            items=(ChecklistItem(ChecklistName.CONSENT, True, (Evidence(0, 0, len(MARKER), MARKER),)),),
+            engine=EngineRecord("by hand", "1"),
+            **owned,
+        )
         context = ContextDocument(
             id=new_id(),
             filename=f"{MARKER}.pdf",
@@ -275,6 +287,7 @@ class EncountersLab:
                 await self.document_rows.add(transaction, document)
             await self.document_rows.add_answers(transaction, answers)
             await self.code_rows.save(transaction, codes)
+            await self.checklist_rows.save(transaction, checklist)
             await self.context_rows.add(transaction, context)
             for slot, kind, source in (
                 ("transcript", ReleasedKind.TRANSCRIPT, transcript.id),
@@ -282,6 +295,7 @@ class EncountersLab:
                 (f"document:{signed_document.id}", ReleasedKind.DOCUMENT, signed_document.id),
                 (f"document:{unsigned_document.id}", ReleasedKind.DOCUMENT, unsigned_document.id),
                 ("billing", ReleasedKind.BILLING, codes.id),
+                ("checklist", ReleasedKind.CHECKLIST, checklist.id),
             ):
                 await self.release_rows.put(
                     transaction,

@@ -12,11 +12,15 @@ import pytest
 from osler.bootstrap import Core, open_core
 from osler.cli import exits
 from osler.encounters.model import Encounter
+from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NotFoundError
 from osler.kernel.ids import new_id
-from osler.notes.model import NoteVersion, TextStatus, WrittenText
+from osler.notes.checklist import ChecklistItem, ChecklistName, ReadItems
+from osler.notes.model import Evidence, NoteVersion, TextStatus, WrittenText
+from osler.speech.model import Transcript, TranscriptVersion, Turn
 from osler.storage.repositories.notes import SqlNoteRepository
 from osler.storage.repositories.sealed import SealedRows
+from osler.storage.repositories.speech import SqlTranscriptRepository
 from tests.encounters_lab import DOCTOR, MARKER
 from tests.integration.cli import Finished, osler
 
@@ -155,3 +159,44 @@ def test_an_encounter_that_is_not_there_or_elsewhere_is_one_clear_line(deploymen
         assert done.code == exits.CODES[NotFoundError]
         assert done.is_one_clear_line(), done.err
         assert done.out == ""
+
+
+def test_a_checklist_is_shown_with_its_words_and_leaves_a_trace(deployment: dict[str, Any]) -> None:
+    encounter = encounter_with_note(deployment)
+    refused = osler("encounter", "checklist", encounter.id)
+    assert refused.code == exits.CODES[NotFoundError] and MARKER not in refused.err
+
+    words = Evidence(0, 0, len(MARKER), MARKER, 61.2, 63.0)
+    items = tuple(
+        ChecklistItem(name, name is ChecklistName.ALLERGIES, (words,) if name is ChecklistName.ALLERGIES else ())
+        for name in ChecklistName
+    )
+
+    async def keep(core: Core) -> str:
+        owned: dict[str, Any] = {"organization_id": encounter.organization_id, "encounter_id": encounter.id}
+        recording = await core.audio.start_recording(DOCTOR, encounter.organization_id, encounter.id)
+        version = TranscriptVersion(
+            new_id(),
+            **owned,
+            recording_id=recording.id,
+            version=1,
+            created_at=core.clock.now(),
+            transcript=Transcript((Turn("patient", MARKER),)),
+        )
+        async with core.database.write() as transaction:
+            await SqlTranscriptRepository(SealedRows(core.keyring, core.clock)).add(transaction, version)
+            stored = await core.checklists.store(transaction, version, ReadItems(items, EngineRecord("by hand", "1")))
+        return stored.id
+
+    checklist_id = inside(keep)
+    shown = succeed(osler("encounter", "checklist", encounter.id)).out.splitlines()
+    assert [line.split("  ")[0] for line in shown if not line.startswith(" ")] == [
+        name.value.replace("_", " ") for name in ChecklistName
+    ]
+    assert f"turn 0, 61 s: “{MARKER}”" in shown[3]
+    told = answer("encounter", "checklist", encounter.id)
+    assert told["checklist_id"] == checklist_id
+    assert [(item["name"], item["found"]) for item in told["items"] if item["found"]] == [("allergies", True)]
+    assert told["items"][2]["evidence"][0]["quote"] == MARKER
+    entries = answer("audit", "list", "--encounter", encounter.id)["entries"]
+    assert [entry["action"] for entry in entries].count("checklist.read") == 2

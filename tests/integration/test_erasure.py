@@ -77,7 +77,7 @@ async def test_everything_leaves_a_tombstone_and_no_key(lab: EncountersLab) -> N
     organization_id, encounter_id = made.encounter.organization_id, made.encounter.id
     before = await rows_below(lab, encounter_id)
     assert all(before.values()), "the test must have something in every table that names an encounter"
-    assert len(keys_of(before)) == 13
+    assert len(keys_of(before)) == 14
     await erase(lab, made, ErasureScope.EVERYTHING)
 
     after = await rows_below(lab, encounter_id)
@@ -133,7 +133,7 @@ async def test_audio_alone_goes_and_the_texts_stay(lab: EncountersLab) -> None:
         assert (segment.blob, segment.status, segment.failure) == (None, SegmentStatus.FAILED, "erased")
         assert await lab.transcript_rows.current(transaction, organization_id, encounter_id) == made.transcript
         assert await lab.note_rows.current(transaction, organization_id, encounter_id) == made.unsigned_note
-        assert len(await lab.release_rows.of_encounters(transaction, organization_id, [encounter_id])) == 5
+        assert len(await lab.release_rows.of_encounters(transaction, organization_id, [encounter_id])) == 6
         jobs = await lab.job_rows.list(transaction, JobFilter(encounter_id=encounter_id))
         context = await lab.context_rows.get(transaction, organization_id, encounter_id, made.context.id)
     assert {job.kind.value: job.state for job in jobs} == {
@@ -175,7 +175,7 @@ async def assert_only_signed_is_left(lab: EncountersLab, made: FullEncounter) ->
         f"document:{made.signed_document.id}": made.signed_document.id,
     }
     rows = await rows_below(lab, encounter_id)
-    for table in ("transcripts", "segment_transcripts", "form_answers", "code_sets"):
+    for table in ("transcripts", "segment_transcripts", "checklists", "form_answers", "code_sets"):
         assert [row["sealed"] for row in rows[table]] == [None]
     assert lab.blob_files() == set()
 
@@ -192,9 +192,9 @@ async def test_a_withdrawal_of_consent_leaves_what_is_signed(database: SqlDataba
     await assert_only_signed_is_left(lab, made)
     assert await lab.erasure.run_policies(clock.now()) == 0
     after = await wrapped_keys(lab)
-    # Of the thirteen keys those of the two signed texts are left; the encounter has a new one.
+    # Of the fourteen keys those of the two signed texts are left; the encounter has a new one.
     destroyed = [key for key in before if before[key] is not None and after[key] is None]
-    assert len(destroyed) == 11
+    assert len(destroyed) == 12
     [event] = [
         entry.event
         for entry in await lab.audit.list(made.encounter.organization_id)
@@ -434,4 +434,5 @@ def test_every_table_that_seals_below_an_encounter_is_erased() -> None:
         return "encounter_id" in table.c and ("sealed" in table.c or "blob_id" in table.c)
 
     named = {table.name for table in metadata.tables.values() if seals(table)}
-    assert named == {table.name for table in TEXTS} | {"segments", "context_documents", "idempotent_requests"}
+    apart = {"segments", "context_documents", "idempotent_requests", "released_documents"}
+    assert named == {table.name for table in TEXTS} | apart

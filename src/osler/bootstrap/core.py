@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from osler.encounters.service import EncounterService
     from osler.kernel.clock import Clock
     from osler.notes.ask_service import AskService
+    from osler.notes.checklist import ChecklistService
     from osler.notes.documents import DocumentRecordService
     from osler.notes.form_records import FormService
     from osler.notes.gathering import SourceService
@@ -119,6 +120,11 @@ class Core:
     def pause_seconds(self) -> float:
         """How long a client may pause inside of a request's body."""
         return self.settings.pause_seconds
+
+    @property
+    def checklists(self) -> "ChecklistService":
+        """The checklists of encounters."""
+        return self.public.checklists
 
     def missing_weights(self) -> Sequence[str]:
         """Return the names of the models that jobs need and the store does not have whole."""

@@ -15,6 +15,7 @@ from osler import __version__
 from osler.cli import (
     audit,
     backup,
+    checklist,
     code,
     codes,
     demo,
@@ -60,6 +61,7 @@ app.add_typer(master_key.app, name="master-key")
 app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.add_typer(key.app, name="key")
+encounter.app.command("checklist")(checklist.checklist)
 app.add_typer(encounter.app, name="encounter")
 app.add_typer(public.app, name="public")
 audit.app.command("disclosures")(disclosures.disclosures)

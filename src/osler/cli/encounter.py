@@ -92,9 +92,9 @@ def show(
     from osler.cli.core import run
 
     async def read(core: "Core") -> _Standing:
-        encounter = await _find(core, encounter_id, organization_id)
+        encounter = await find(core, encounter_id, organization_id)
         if content:
-            await _record_read(core, encounter.organization_id, "encounter.read", {"encounter": encounter.id}, {})
+            await record_read(core, encounter.organization_id, "encounter.read", {"encounter": encounter.id}, {})
         ids = (encounter.organization_id, encounter.id)
         return _Standing(
             encounter,
@@ -122,7 +122,7 @@ def sign(
     from osler.cli.core import run
 
     async def work(core: "Core") -> Encounter:
-        encounter = await _find(core, encounter_id, organization_id)
+        encounter = await find(core, encounter_id, organization_id)
         if user_id not in {user.id for user in await core.access.users(encounter.organization_id)}:
             raise NotFoundError("There is no such user in the encounter's organization; see: osler user list --org ORG")
         return await core.release.sign(OPERATOR, encounter.organization_id, encounter.id, user_id)
@@ -150,7 +150,7 @@ def erase(
     scope = ErasureScope.AUDIO if audio_only else ErasureScope.EVERYTHING
 
     async def work(core: "Core") -> Erasure:
-        encounter = await _find(core, encounter_id, organization_id)
+        encounter = await find(core, encounter_id, organization_id)
         return await core.erasure.erase(
             OPERATOR, encounter.organization_id, encounter.id, scope=scope, reason=ErasureReason.COMMAND
         )
@@ -178,7 +178,7 @@ class _Standing:
     released: "Sequence[ReleasedDocument]"
 
 
-async def _find(core: "Core", encounter_id: str, organization_id: str | None) -> Encounter:
+async def find(core: "Core", encounter_id: str, organization_id: str | None) -> Encounter:
     """Return the encounter, of whatever organization if none is named. Raises NotFoundError."""
     if organization_id is not None:
         return await core.encounters.get(organization_id, encounter_id)
@@ -190,9 +190,10 @@ async def _find(core: "Core", encounter_id: str, organization_id: str | None) ->
     raise NotFoundError("There is no such encounter; see: osler encounter list --org ORG")
 
 
-async def _record_read(
+async def record_read(
     core: "Core", organization_id: str, action: str, subject: dict[str, str], detail: dict[str, str]
 ) -> None:
+    """Leave a trace of what an operator reads."""
     from osler.audit.model import OPERATOR, AuditEvent
 
     await core.audit.record(

@@ -13,6 +13,7 @@ from osler import __version__
 from osler.api.scribe.ask import ask_routes
 from osler.api.scribe.audio_upload import audio_upload_routes
 from osler.api.scribe.auth import authentication_routes
+from osler.api.scribe.checklist import checklist_routes
 from osler.api.scribe.clinical_codes import clinical_code_routes
 from osler.api.scribe.consult_note import consult_note_routes
 from osler.api.scribe.context import context_routes
@@ -44,6 +45,7 @@ CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
     ("Transcription", audio_upload_routes),
     ("Transcription", segment_routes),
     ("Transcription", transcript_routes),
+    ("Transcription", checklist_routes),
     ("Consult note", consult_note_routes),
     ("Consult note", evidence_routes),
     ("Consult note", sign_off_routes),

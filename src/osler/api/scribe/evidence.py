@@ -130,11 +130,12 @@ def _sentence(each: Placed) -> dict[str, Any]:
         "end": each.end,
         "written_by": "AUTHOR" if each.by_author else "WRITER",
         "verdict": None if each.verdict is None else each.verdict.name,
-        "evidence": [_evidence(evidence) for evidence in each.evidence],
+        "evidence": [told_evidence(evidence) for evidence in each.evidence],
     }
 
 
-def _evidence(evidence: Evidence) -> dict[str, Any]:
+def told_evidence(evidence: Evidence) -> dict[str, Any]:
+    """Return a piece of evidence as :class:`ToldEvidence` has it."""
     return {
         "kind": evidence.source.name,
         "source_id": evidence.source_id,

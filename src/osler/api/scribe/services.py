@@ -14,6 +14,7 @@ from osler.encounters.profiles import PatientProfileService
 from osler.encounters.service import EncounterService
 from osler.kernel.clock import Clock
 from osler.notes.ask_service import AskService
+from osler.notes.checklist import ChecklistService
 from osler.notes.documents import DocumentRecordService
 from osler.notes.form_records import FormService
 from osler.notes.overview import OverviewService
@@ -59,6 +60,9 @@ class ScribeServices(Protocol):
 
     @property
     def transcripts(self) -> TranscriptService: ...
+
+    @property
+    def checklists(self) -> ChecklistService: ...
 
     @property
     def notes(self) -> NoteRecordService: ...
