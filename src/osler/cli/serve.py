@@ -54,6 +54,7 @@ async def _serve(settings: "Settings", listener: socket.socket, stop: "Stop", *,
 
     from osler.api.app import create_app
     from osler.api.scribe.live_stream import MOST_AUDIO
+    from osler.api.wire import MOST_HEAD, Http
 
     log = structlog.get_logger()
 
@@ -75,6 +76,8 @@ async def _serve(settings: "Settings", listener: socket.socket, stop: "Stop", *,
             access_log=False,
             server_header=False,
             lifespan="off",
+            http=Http,
+            h11_max_incomplete_event_size=MOST_HEAD,
             ws="websockets-sansio",
             ws_max_size=MOST_AUDIO,
             ws_ping_timeout=PING_TIMEOUT,

@@ -83,6 +83,8 @@ REASONS: Final[Mapping[str, Reason]] = MappingProxyType(
         # Where no route is
         "route_not_found": Reason(404, _NOT_FOUND, "There is no such public API route.", ours=True),
         "method_not_allowed": Reason(405, _BAD_REQUEST, "Public API routes answer GET only.", ours=True),
+        # What is no HTTP: answered before any check, by the server itself
+        "malformed_request": Reason(400, _BAD_REQUEST, "The request is not valid HTTP.", ours=True),
         # What is our own fault
         "internal_error": Reason(500, _UNAVAILABLE, "The public API cannot answer now; try again later.", ours=True),
     }
