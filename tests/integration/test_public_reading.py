@@ -1,8 +1,9 @@
 """The record as outsiders read it: what a visit is shown as, in which order look-ups are refused, and what never is."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -512,3 +513,19 @@ async def test_a_page_and_its_count_are_cut_out_of_the_index_alone(practice: Pra
             plan = "\n".join(" ".join(map(str, row)) for row in rows)
             assert plan.count("ix_encounters_public") == 1, plan
             assert "SCAN encounters" not in plan and "Seq Scan on encounters" not in plan, plan
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_a_page_harms_no_other(practice: Practice) -> None:
+    for _ in range(4):
+        await practice.visit(patient={"name": "Ada Null"})
+    whole = await practice.page(limit=2)
+    for moment in range(40):
+        reading = asyncio.ensure_future(practice.page(limit=2))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        await asyncio.sleep(moment / 10_000)
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            assert await reading == whole
+    pages = await asyncio.gather(*(practice.page(limit=2) for _ in range(20)))
+    assert all(page == whole for page in pages)
