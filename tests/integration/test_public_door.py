@@ -128,9 +128,12 @@ async def test_where_the_api_is_off_no_key_is_looked_at(house: House, monkeypatc
         await house.core.public.access.switch_api(OPERATOR, True)
 
 
-async def test_without_the_digest_key_nothing_opens(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [MasterKeyError, DatabaseUnavailableError])
+async def test_while_no_key_can_be_verified_nothing_opens(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     async def fails(*_: Any) -> Any:
-        raise MasterKeyError("the digest key is gone")
+        raise error("Zebedee Quux")
 
     monkeypatch.setattr(house.core.access, "authenticate", fails)
     answer = await house.client.get(ENCOUNTERS)
