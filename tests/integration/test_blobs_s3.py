@@ -137,6 +137,13 @@ async def test_a_presigned_url_lives_seven_days_at_most(swift: SwiftServer, buck
         await presigned(vault, timedelta(days=7, minutes=1))
 
 
+async def test_without_keys_of_the_settings_the_url_leads_to_us_as_we_cannot_sign_type_and_caching() -> None:
+    vault = vault_on(S3Settings("clinic", endpoint="http://127.0.0.1:9"), "bucket")
+    blob = StoredBlob("p" + SECRET.new_object_id(), 5, "", None)
+    url = await vault.signed_url(blob, media_type=MEDIA_TYPE, expires_at=datetime.now(UTC) + timedelta(minutes=5))
+    assert url.startswith(f"http://127.0.0.1:8765/media/{blob.id}?expires=")
+
+
 @pytest.mark.services
 async def test_what_we_sealed_is_never_presigned_but_served_by_us(swift: SwiftServer, bucket: str) -> None:
     blob, url = await presigned(vault_on(settings_of(swift, bucket)), timedelta(minutes=5))

@@ -33,6 +33,8 @@ from osler.encounters.model import ErasureReason, ErasureScope
 from osler.kernel.clock import SystemClock
 from osler.kernel.errors import BlobsUnavailableError, EmptyAudioError, ErasedError, NotFoundError
 from osler.speech.service import SpeechService
+from osler.storage.blobs.s3 import S3Objects, S3Settings
+from osler.storage.blobs.vault import SealedBlobVault
 from osler.storage.repositories.audio import SqlRecordingRepository
 from osler.storage.repositories.sealed import SealedRows
 from tests.pipeline_lab import ToneDetector, ToneEncoder, ToneTranscriber, chunks_of, tones
@@ -134,6 +136,13 @@ class Clinic:
         return [(dict(e.subject), dict(e.detail)) for e in events if e.subject["encounter"] == encounter_id]
 
 
+def urls_on(core: Core, vault: SealedBlobVault, lifetime: timedelta = LIFETIME) -> RecordingUrls:
+    recordings = SqlRecordingRepository(SealedRows(core.keyring, core.clock))
+    return RecordingUrls(
+        database=core.database, recordings=recordings, vault=vault, clock=core.clock, lifetime=lifetime
+    )
+
+
 @asynccontextmanager
 async def open_clinic(settings: Settings) -> AsyncIterator[Clinic]:
     await initialise(settings)
@@ -141,13 +150,6 @@ async def open_clinic(settings: Settings) -> AsyncIterator[Clinic]:
     async with open_core(settings, engine="inline", execute=True, speech=lambda: speech) as core:
         organization = await core.access.create_organization(OPERATOR, "Practice")
         user = await core.access.create_user(OPERATOR, organization.id, "quill@example.org", "ehr-1")
-        urls = RecordingUrls(
-            database=core.database,
-            recordings=SqlRecordingRepository(SealedRows(core.keyring, core.clock)),
-            vault=core.vault,
-            clock=core.clock,
-            lifetime=LIFETIME,
-        )
         server = uvicorn.Server(uvicorn.Config(create_app(core), port=0, log_config=None, lifespan="off"))
         task = asyncio.create_task(server.serve())
         while not server.started:
@@ -155,7 +157,7 @@ async def open_clinic(settings: Settings) -> AsyncIterator[Clinic]:
         root = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-                yield Clinic(core, client, root, settings, organization.id, user.id, urls)
+                yield Clinic(core, client, root, settings, organization.id, user.id, urls_on(core, core.vault))
         finally:
             server.should_exit = True
             await task
@@ -448,15 +450,10 @@ async def test_a_presigned_url_of_a_recording_ends_within_the_second_that_was_na
     anyio_backend: str, swift: SwiftServer, tmp_path: Path
 ) -> None:
     async with open_clinic(s3_settings(swift, f"audio-{secrets.token_hex(6)}", tmp_path)) as clinic:
-        clinic.urls = RecordingUrls(
-            database=clinic.core.database,
-            recordings=SqlRecordingRepository(SealedRows(clinic.core.keyring, clinic.core.clock)),
-            vault=clinic.core.vault,
-            clock=clinic.core.clock,
-            lifetime=timedelta(seconds=3),
-        )
         encounter_id, recording_id = await clinic.recorded(RECORDINGS["one file"][0])
-        url, expires_at = await clinic.urls.url(clinic.organization_id, encounter_id, recording_id)
+        url, expires_at = await urls_on(clinic.core, clinic.core.vault, timedelta(seconds=3)).url(
+            clinic.organization_id, encounter_id, recording_id
+        )
         query = dict(parse_qsl(urlsplit(url).query))
         signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         ends = signed_at + timedelta(seconds=int(query["X-Amz-Expires"]))
@@ -480,3 +477,8 @@ async def test_no_url_is_made_while_the_bucket_is_away_or_lacks_the_object(
         await clinic.core.vault.delete([segment.blob.id])
         with pytest.raises(BlobsUnavailableError):
             await clinic.url(*one)
+        away = S3Settings("clinic", endpoint="http://127.0.0.1:9", retry_timeout=0.2)
+        vault = SealedBlobVault(S3Objects(away), clinic.core.keyring, clinic.core.secret, sealed="bucket")
+        for recording in (one, await clinic.recorded(RECORDINGS["wav"][0])):
+            with pytest.raises(BlobsUnavailableError):
+                await urls_on(clinic.core, vault).url(clinic.organization_id, *recording)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -128,12 +128,7 @@ class JoinedRecordings:
     def _parts(self, segments: Sequence[Segment]) -> list[Part]:
         """Return what is decoded together; ``samples`` -1 where they must be counted."""
         files = SegmentFiles(segments, self._vault)
-
-        def look(segment: Segment) -> bool:
-            return files.kind(segment) is SegmentKind.FILE and self._is_plain(segment)
-
-        with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="segments") as pool:
-            plain = [*pool.map(look, segments)]
+        plain = look_at_all(files, segments, self._is_plain)
         parts: list[Part] = []
         first, index = 0, None
         for run in files.runs():
@@ -267,6 +262,18 @@ class _DecodedSound:
         if any(held):
             yield b"".join(held)
         yield from _silence(count)
+
+
+def look_at_all(
+    files: SegmentFiles, segments: Sequence[Segment], of_file: Callable[[Segment], bool] = lambda segment: False
+) -> Sequence[bool]:
+    """Have ``files`` find out what the segments are, some at a time; return what ``of_file`` says of plain files."""
+
+    def look(segment: Segment) -> bool:
+        return files.kind(segment) is SegmentKind.FILE and of_file(segment)
+
+    with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="segments") as pool:
+        return [*pool.map(look, segments)]
 
 
 def to_pcm(samples: Samples) -> bytes:

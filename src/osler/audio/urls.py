@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from osler.access.recent import Recent
 from osler.audio.decode import MEDIA_TYPES, read_recording
-from osler.audio.joined import DECODED
+from osler.audio.joined import DECODED, look_at_all
 from osler.audio.model import AudioRecording, RecordingKind, RecordingState, Segment
 from osler.audio.ports import RecordingRepository
 from osler.audio.streams import SegmentFiles, SegmentKind
@@ -66,11 +66,15 @@ class RecordingUrls:
         caller records who asked.
 
         Raises NotFoundError (the encounter has no such recording), ErasedError, EmptyAudioError (the recording has no
-        audio and never had any), and BlobsUnavailableError, also for audio that is missing in the blob store: a URL is
-        never made for nothing.
+        audio and never had any), BlobsUnavailableError, also for audio that is missing in the blob store: a URL is
+        never made for nothing, and CorruptedError where damage shows.
         """
         recording, segments = await self._read(organization_id, encounter_id, recording_id)
-        await self._check(segments)
+        try:
+            await self._check(segments)
+        except BlobsUnavailableError:
+            await self._read(organization_id, encounter_id, recording_id)  # it may have been erased just now
+            raise
         expires_at = (self._clock.now() + self._lifetime).astimezone(UTC).replace(microsecond=0)
         if len(segments) == 1:
             media_type = await self._type_alone(recording, segments[0])
@@ -140,4 +144,8 @@ class RecordingUrls:
                 return _UNKNOWN
 
     def _joined_type(self, segments: Sequence[Segment]) -> str:
-        return SegmentFiles(segments, self._vault).stream_type() or DECODED
+        if SegmentFiles(segments[:2], self._vault).stream_type() is None:
+            return DECODED
+        files = SegmentFiles(segments, self._vault)
+        look_at_all(files, segments)
+        return files.stream_type() or DECODED

@@ -124,19 +124,19 @@ class S3Objects(ObstoreObjects):
         return 0
 
     async def presign(self, name: str, lifetime: timedelta, media_type: str) -> str | None:
-        """Return a presigned URL. Raises InvalidFieldError for more than seven days.
+        """Return a presigned URL, whose answer has ``media_type`` and may be kept by no cache.
 
-        It answers with ``media_type``, and is kept by no cache, if the settings hold the secret key; with keys from
-        elsewhere (an instance's role), which only obstore knows, with the headers that the bucket stored.
+        None with keys from elsewhere than the settings (an instance's role), which only obstore knows: it cannot sign
+        these wishes. Raises InvalidFieldError for more than seven days.
         """
         if lifetime > LONGEST_PRESIGNED:
             raise InvalidFieldError("expires_at", "A presigned URL lives seven days at most; ask for less.")
+        if not self._secret:
+            return None
         try:
             url = await obstore.sign_async(self._bucket, "GET", name, lifetime)
         except FAILURES as error:
             raise translated(error, "read") from None
-        if not self._secret:
-            return url
         wishes = {"response-content-type": media_type, "response-cache-control": "private, no-store"}
         return with_wishes(url, wishes, self._secret)
 
