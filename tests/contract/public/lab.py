@@ -1,11 +1,10 @@
 """A deployment with everything in it that the public contract speaks of; all of it came in by uploads and requests."""
 
-import shutil
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +19,12 @@ from osler.access.model import ApiKey, KeyKind, Organization, ReleasePolicy, Sco
 from osler.access.public import PublicRoute
 from osler.api.app import create_app
 from osler.api.scribe.app import BASE_PATH
-from osler.audit.model import OPERATOR, Actor, ActorKind
+from osler.audit.model import OPERATOR
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 from osler.encounters.model import ErasureReason, ErasureScope, Purpose
 from osler.kernel.ids import new_id
+from osler.speech.service import SpeechService
 from osler.storage.database import connection_of
 from osler.storage.tables.audio import segments
 from osler.storage.tables.release import released_documents
@@ -231,10 +231,6 @@ class Lab:
         self.offset += 2 * recent.FRESH
 
 
-def actor_of(key: ApiKey) -> Actor:
-    return Actor(ActorKind.KEY, key.id, ORIGIN)
-
-
 def settings_of(folder: Path, **more: Any) -> Settings:
     return Settings(
         data=folder / "data",
@@ -245,11 +241,11 @@ def settings_of(folder: Path, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def opened_lab(folder: Path, **more: Any) -> AsyncIterator[Lab]:
+async def opened_lab(folder: Path, *, hears: Callable[[], SpeechService] = speech, **more: Any) -> AsyncIterator[Lab]:
     """Make a deployment, or open the one that is there, and open both of its doors; its jobs run at once."""
     settings = settings_of(folder, **more)
     await initialise(settings)
-    async with open_core(settings, execute=True, engine="inline", speech=speech) as core:
+    async with open_core(settings, execute=True, engine="inline", speech=hears) as core:
         app = create_app(core)
         with pytest.MonkeyPatch.context() as patch:
             # A failure of the server is an answer here, as it is in real life.
@@ -270,16 +266,6 @@ async def second_door(folder: Path, **more: Any) -> AsyncIterator[httpx.AsyncCli
         transport = httpx.ASGITransport(create_app(core), client=(ORIGIN, 4711), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://osler", timeout=60) as http:
             yield http
-
-
-def copied(folder: Path, to: Path) -> Path:
-    """Copy a deployment that is closed."""
-    shutil.copytree(folder / "data", to / "data")
-    return to
-
-
-def tomorrow() -> datetime:
-    return datetime.now(UTC) + timedelta(days=1)
 
 
 NOBODYS_ENCOUNTER = "100000000000000000"
