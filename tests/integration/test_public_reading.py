@@ -497,7 +497,7 @@ async def test_a_page_and_its_count_are_cut_out_of_the_index_alone(practice: Pra
         if dialect == "postgresql":  # a table of three rows is read as it stands otherwise
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
             await connection.execute(text("SET LOCAL enable_bitmapscan = off"))
-        for statement in (public._NEWEST_FIRST, public._OLDEST_FIRST, public._COUNT):
+        for statement in (public._NEWEST_FIRST[dialect], public._OLDEST_FIRST[dialect], public._COUNT):
             compiled = statement.compile(dialect=connection.dialect)
             explain = "EXPLAIN QUERY PLAN " if dialect == "sqlite" else "EXPLAIN "
             processed = compiled.construct_params({name: wanted[name] for name in compiled.params if name in wanted})

@@ -5,14 +5,15 @@ their order: neither what goes before it nor the count reads a row.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Select, Text, bindparam, case, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Row, Select, Text, bindparam, case, cast, func, literal_column, null, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from osler.audio.model import RecordingKind
 from osler.encounters.model import EncounterState, Purpose
@@ -56,9 +57,10 @@ class SqlPublicRepository:
         """Return one page by time of creation, then id, and how many encounters there are; see the port."""
         connection = connection_of(transaction)
         wanted = {"organization": organization_id, "start_at": start_at or _EVER[0], "end_at": end_at or _EVER[1]}
-        statement = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+        statements = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
+        statement = statements[connection.dialect.name]
         rows = (await connection.execute(statement, {**wanted, "limit": limit, "offset": offset})).all()
-        documents = await self._documents(transaction, organization_id, rows) if rows else {}
+        documents = await self._documents(connection, organization_id, rows)
         if len(rows) < limit and (rows or not offset):
             return await self._opened(rows, documents), offset + len(rows)
         # The database counts while the page is opened here: then a large organization waits no longer for its page.
@@ -100,23 +102,28 @@ class SqlPublicRepository:
     async def record(self, transaction: Transaction, organization_id: str, encounter_id: str) -> PublicRecord | None:
         """Return one encounter; see the port. Raises CorruptedError."""
         wanted = {"organization": organization_id, "encounter": encounter_id}
-        row = (await connection_of(transaction).execute(_ONE, wanted)).one_or_none()
-        if row is None:
-            return None
-        documents = await self._documents(transaction, organization_id, [row])
-        return self._record(row, documents)
-
-    async def _documents(self, transaction: Transaction, organization_id: str, rows: Iterable[Row[Any]]) -> "_Released":
-        """Return what is released of these encounters, by encounter."""
         connection = connection_of(transaction)
-        statement = _DOCUMENTS if connection.dialect.name == "postgresql" else _DOCUMENTS_ON_SQLITE
-        found: _Released = {row.id: [] for row in rows}
-        wanted = {"organization": organization_id, "encounters": list(found)}
-        for encounter_id, *document in await connection.execute(statement, wanted):
-            found[encounter_id].append(document)
+        rows = (await connection.execute(_ONE[connection.dialect.name], wanted)).all()
+        documents = await self._documents(connection, organization_id, rows)
+        return self._record(rows[0], documents) if rows else None
+
+    async def _documents(
+        self, connection: AsyncConnection, organization_id: str, rows: Sequence[Row[Any]]
+    ) -> "dict[str, _Released]":
+        """Return what is released of these encounters, by encounter."""
+        if connection.dialect.name == "postgresql":
+            return {row.id: _READ_RELEASED(row.documents) if row.documents else [] for row in rows}
+        found: dict[str, _Released] = {row.id: [] for row in rows}
+        if found:
+            wanted = {"organization": organization_id, "encounters": list(found)}
+            for encounter_id, document_id, kind, slot, updated_at, duration, sealed in await connection.execute(
+                _DOCUMENTS, wanted
+            ):
+                in_digits = None if sealed is None else sealed.hex()
+                found[encounter_id].append((document_id, kind, slot, updated_at, duration, in_digits))
         return found
 
-    async def _opened(self, rows: Sequence[Row[Any]], documents: "_Released") -> Sequence[PublicRecord]:
+    async def _opened(self, rows: Sequence[Row[Any]], documents: "dict[str, _Released]") -> Sequence[PublicRecord]:
         """Open the encounters of a page; one that is damaged is left out, and named in the log."""
 
         def opened() -> Sequence[PublicRecord]:
@@ -125,43 +132,50 @@ class SqlPublicRepository:
         size = sum(len(row.sealed or b"") + len(row.profile_sealed or b"") for row in rows)
         return await asyncio.to_thread(opened) if size > MUCH else opened()
 
-    def _record(self, row: Row[Any], documents: "_Released") -> PublicRecord:
-        encounter_id, organization_id = row.id, row.organization_id
+    def _record(self, row: Row[Any], documents: "dict[str, _Released]") -> PublicRecord:
+        # By position, in the order of the query's columns: a look-up by name takes as long as opening a title.
+        values: tuple[Any, ...] = tuple(row)
+        encounter_id, organization_id, created_at, updated_at, state, mode, local, started = values[:8]
+        key_id, wrapped, master, sealed = values[8:12]
+        profile_id, profile_key_id, profile_wrapped, profile_master, profile_sealed = values[12:17]
         below = documents[encounter_id]
-        profile = self._profile(row)
-        name, birth_date = "", None
-        key = None
+        profile, name, birth_date, key = None, "", None, None
+        if profile_id is not None and profile_wrapped is not None:
+            profile_key = self._sealed.key_of(profile_key_id, profile_wrapped, profile_master)
+            assert profile_key is not None
+            place = (organization_id, patient_profiles, profile_id)
+            read = _READ_PROFILE(self._sealed.plain(profile_key, profile_sealed, *place))
+            profile = PublicPatient(profile_id, read.first_name, read.last_name, read.birth_date)
         # The key is opened only for what is needed of it: a profile goes before the session's own patient.
-        if profile is None or any(sealed is not None for *_, sealed in below):
-            key = self._sealed.key_of(row.key_id, row.wrapped, row.master)
-        if profile is None and key is not None and row.sealed is not None:
-            plain = self._sealed.plain(key, row.sealed, organization_id, encounters, encounter_id)
+        if profile is None or any(document[5] for document in below):
+            key = self._sealed.key_of(key_id, wrapped, master)
+        if profile is None and key is not None and sealed is not None:
+            plain = self._sealed.plain(key, sealed, organization_id, encounters, encounter_id)
             if patient := _READ_ENCOUNTER(plain).patient:
                 name, birth_date = patient.name, patient.birth_date
-        state = row.state
         return PublicRecord(
-            id=encounter_id,
-            organization_id=organization_id,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            is_completed=state == _COMPLETED,
-            is_signed=state == _SIGNED,
-            transcribe_mode=row.transcribe_mode,
-            created_time_local=row.created_time_local,
-            first_started_at=row.first_started_at,
-            profile=profile,
-            patient_name=name,
-            patient_birth_date=birth_date,
-            documents=[
+            encounter_id,
+            organization_id,
+            created_at,
+            updated_at,
+            state == _COMPLETED,
+            state == _SIGNED,
+            mode,
+            local,
+            started,
+            profile,
+            name,
+            birth_date,
+            [
                 ShownDocument(
                     document_id,
                     _KINDS[kind],
                     slot,
-                    updated_at,
+                    last_change,
                     duration,
-                    None if sealed is None else self._title(key, sealed, organization_id, document_id),
+                    self._title(key, bytes.fromhex(title), organization_id, document_id) if title else None,
                 )
-                for document_id, kind, slot, updated_at, duration, sealed in below
+                for document_id, kind, slot, last_change, duration, title in below
             ],
         )
 
@@ -169,17 +183,6 @@ class SqlPublicRepository:
         if key is None:
             return None
         return _READ_TITLE(self._sealed.plain(key, sealed, organization_id, released, document_id))
-
-    def _profile(self, row: Row[Any]) -> PublicPatient | None:
-        if row.profile_id is None:
-            return None
-        key = self._sealed.key_of(row.profile_key_id, row.profile_wrapped, row.profile_master)
-        if key is None:
-            return None
-        profile_id = row.profile_id
-        plain = self._sealed.plain(key, row.profile_sealed, row.organization_id, patient_profiles, profile_id)
-        content = _READ_PROFILE(plain)
-        return PublicPatient(profile_id, content.first_name, content.last_name, content.birth_date)
 
 
 # What a page shows of sealed content; the rest of it is not built.
@@ -200,11 +203,12 @@ class _EncounterContent(msgspec.Struct):
     patient: _PatientContent | None = None
 
 
-_Released = dict[str, list[list[Any]]]
-"""By encounter: the columns of :data:`_SHOWN_OF_DOCUMENT` but the first of each of its documents."""
+_Released = list[tuple[str, str, str, datetime, float | None, str | None]]
+"""Of an encounter's documents: id, kind, slot, last change, seconds of audio, sealed title in hexadecimal digits."""
 
 _READ_PROFILE: Final = msgspec.json.Decoder(_ProfileContent).decode
 _READ_ENCOUNTER: Final = msgspec.json.Decoder(_EncounterContent).decode
+_READ_RELEASED: Final = msgspec.json.Decoder(_Released).decode
 _READ_TITLE: Final = msgspec.json.Decoder(str).decode
 _KINDS: Final = {kind.value: kind for kind in ReleasedKind}
 _COMPLETED: Final = EncounterState.COMPLETED.value
@@ -242,9 +246,14 @@ def _first_start() -> Any:
     )
 
 
-def _records() -> Select[Any]:
-    """Return the query of encounters with their keys, and of the profile that each is linked to with its own."""
+def _records(dialect: str) -> Select[Any]:
+    """Return the query of encounters with their keys, and of the profile that each is linked to with its own.
+
+    On PostgreSQL it also says what is released of each, as JSON: that is one row for each encounter to be taken apart
+    instead of one for each document.
+    """
     column, profile = encounters.c, patient_profiles.c
+    documents = _released_as_json() if dialect == "postgresql" else null()
     return (
         select(
             column.id,
@@ -256,14 +265,15 @@ def _records() -> Select[Any]:
             column.created_time_local,
             case((column.created_time_local.is_(None), _first_start())).label("first_started_at"),
             column.key_id,
-            case((_KEYS.c.wrapped.is_(None), column.sealed)).label("sealed"),  # only where no profile goes before it
             object_keys.c.wrapped,
             object_keys.c.master,
+            case((_KEYS.c.wrapped.is_(None), column.sealed)).label("sealed"),  # only where no profile goes before it
             profile.id.label("profile_id"),
             profile.key_id.label("profile_key_id"),
-            profile.sealed.label("profile_sealed"),
             _KEYS.c.wrapped.label("profile_wrapped"),
             _KEYS.c.master.label("profile_master"),
+            profile.sealed.label("profile_sealed"),
+            documents.label("documents"),
         )
         .select_from(encounters)
         .join(object_keys, object_keys.c.id == column.key_id)
@@ -275,7 +285,26 @@ def _records() -> Select[Any]:
     )
 
 
-def _page(*, newest_first: bool) -> Select[Any]:
+def _released_as_json() -> Any:
+    """Return what PostgreSQL makes of an encounter's released documents: an array of :data:`_Released`."""
+    column = released.c
+    document = func.json_build_array(
+        column.id,
+        column.kind,
+        column.slot,
+        func.coalesce(column.updated_at, column.released_at),
+        column.audio_duration,
+        func.encode(column.sealed, literal_column("'hex'")),
+    )
+    return (
+        select(cast(func.json_agg(aggregate_order_by(document, column.created_at, column.id)), Text))
+        .where(column.organization_id == encounters.c.organization_id, column.encounter_id == encounters.c.id)
+        .correlate(encounters)
+        .scalar_subquery()
+    )
+
+
+def _page(dialect: str, *, newest_first: bool) -> Select[Any]:
     """Return the query of one page: its ids by the index alone, then the rows of these."""
 
     def ordered(column: Any) -> tuple[Any, Any]:
@@ -289,14 +318,17 @@ def _page(*, newest_first: bool) -> Select[Any]:
         .offset(bindparam("offset"))
         .subquery("page")
     )
-    return _records().where(encounters.c.id.in_(select(ids.c.id))).order_by(*ordered(encounters.c))
+    return _records(dialect).where(encounters.c.id.in_(select(ids.c.id))).order_by(*ordered(encounters.c))
 
 
 # Made once: to put a statement together takes longer than to execute it.
-_NEWEST_FIRST: Final = _page(newest_first=True)
-_OLDEST_FIRST: Final = _page(newest_first=False)
-_ONE: Final = _records().where(*_SHOWN, encounters.c.id == bindparam("encounter"))
-_SHOWN_OF_DOCUMENT: Final = (
+_DIALECTS: Final = ("postgresql", "sqlite")
+_NEWEST_FIRST: Final = {dialect: _page(dialect, newest_first=True) for dialect in _DIALECTS}
+_OLDEST_FIRST: Final = {dialect: _page(dialect, newest_first=False) for dialect in _DIALECTS}
+_ONE: Final = {
+    dialect: _records(dialect).where(*_SHOWN, encounters.c.id == bindparam("encounter")) for dialect in _DIALECTS
+}
+_DOCUMENTS: Final = (
     select(
         released.c.encounter_id,
         released.c.id,
@@ -306,15 +338,11 @@ _SHOWN_OF_DOCUMENT: Final = (
         released.c.audio_duration,
         released.c.sealed,
     )
-    .where(released.c.organization_id == bindparam("organization"))
+    .where(
+        released.c.organization_id == bindparam("organization"),
+        released.c.encounter_id.in_(bindparam("encounters", expanding=True)),
+    )
     .order_by(released.c.created_at, released.c.id)
-)
-# One array, and not a parameter for each: the statement stays the same, and so does its plan.
-_DOCUMENTS: Final = _SHOWN_OF_DOCUMENT.where(
-    released.c.encounter_id == func.any(bindparam("encounters", type_=ARRAY(Text)))
-)
-_DOCUMENTS_ON_SQLITE: Final = _SHOWN_OF_DOCUMENT.where(
-    released.c.encounter_id.in_(bindparam("encounters", expanding=True))
 )
 _STANDING: Final = (
     select(
