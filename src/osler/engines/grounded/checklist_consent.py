@@ -48,14 +48,14 @@ def _events(lines: Lines, line: Line) -> list[tuple[str, _Event]]:
     asked = mind or said("consent", "permission", line.text)
     subject = _subject(lines, line) if asked else None
     if not asked and said("consent", "tag", line.text) and line.asks:
-        own = said("consent", RECORDING, line.text)
+        own = said("consent", "tagged", line.text)
         before = lines.before(line, 1)
-        bare = len(line.text.split()) <= 1 and before and said("consent", RECORDING, before[0].text)
+        bare = len(line.text.split()) <= 1 and before and said("consent", "tagged", before[0].text)
         subject = RECORDING if own or bare else None
     if subject is None:
         return []
     decided = _decided(lines, line, minding=mind is not None)
-    if decided is None:
+    if decided is None or (decided[0] and said("consent", "alternatives", line.text)):
         return []
     given, reply = decided
     return [(subject, _Event(given, (*_asking(lines, line, asked), lines.cite_reply(reply))))]

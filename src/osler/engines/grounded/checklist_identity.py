@@ -7,7 +7,6 @@ from osler.engines.grounded.checklist_lines import Line, Lines, Reply, about_ano
 from osler.engines.grounded.questions import Answer
 from osler.notes.checklist import ChecklistItem, ChecklistName
 from osler.notes.model import Evidence
-from osler.speech.model import CLINICIAN
 
 _LONGEST_NAME: Final = 8
 """Words of a reply that is a name and nothing else."""
@@ -65,7 +64,7 @@ def identity(lines: Lines) -> ChecklistItem:
         reply = lines.reply(line)
         if reply is None:
             continue
-        parent = line.speaker != CLINICIAN or reply.lines[0].speaker.startswith("other")
+        parent = reply.lines[0].speaker.startswith("other")
         found = _asks(line, parent=parent) or _confirms(line)
         if found and _answers(line, found, reply):
             return _found(lines.cite(line, found), lines.cite_reply(reply))

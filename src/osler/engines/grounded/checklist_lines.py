@@ -97,7 +97,7 @@ class Lines:
     def before(self, line: Line, count: int) -> list[Line]:
         """Return up to ``count`` sentences of the same speaker before it: of its turn, and of the one before a short
         turn of another."""
-        found = [other for other in self._by_turn[line.turn] if other.start < line.start]
+        found = [other for other in self._by_turn[line.turn] if other.start < line.start and not other.dictated]
         turn = line.turn - 1
         while len(found) < count and turn >= 0 and line.turn - turn <= 2:
             lines = self._by_turn[turn]
@@ -121,8 +121,9 @@ class Lines:
         return None
 
     def is_last_question(self, line: Line) -> bool:
-        """Say whether no other question follows in its turn, so that the reply is to this one."""
-        return not any(other.asks and other.start > line.start for other in self._by_turn[line.turn])
+        """Say whether nothing but an aside follows in its turn, so that the reply is to this one."""
+        after = [other for other in self._by_turn[line.turn] if other.start > line.start]
+        return not any(other.asks for other in after) and sum(len(each.text.split()) for each in after) <= _ASIDE
 
     def following(self, line: Line, turns: int) -> list[Line]:
         """Return the sentences of the next ``turns`` turns."""
@@ -151,6 +152,9 @@ class Lines:
         end = reply.lines[0].start + words[min(len(words), _LONGEST_QUOTE) - 1].end()
         return Evidence.cite(self.transcript, last.turn, reply.lines[0].start, end)
 
+
+_ASIDE: Final = 8
+"""Words that may follow a question in its turn: "any allergies? I have to ask everybody."."""
 
 _SHORT: Final = 4
 """Words: a turn or sentence this short does not part what stands around it."""

@@ -5,12 +5,16 @@ from typing import Final
 
 from osler.engines.grounded.checklist_lines import Line, Lines, Reply, about_another, said
 from osler.engines.grounded.questions import Answer
+from osler.engines.grounded.standing import is_general
 from osler.notes.checklist import ChecklistItem, ChecklistName
 from osler.notes.model import FindingKind
 from osler.speech.model import PATIENT
 
 _LONGEST_OTHER: Final = 14
 """Words of a reply that is neither yes nor no and is taken for an answer: "just penicillin, it gave me a rash"."""
+
+_SHORT_OTHER: Final = 5
+"""Words of one that answers though it names nothing that is known: "just the usual ones"."""
 
 _LIST: Final = 2
 """Medicines that a patient names in a breath: a list of what is taken."""
@@ -63,7 +67,13 @@ def _answers(lines: Lines, line: Line, reply: Reply) -> bool:
         return said("allergies", "words", reply.text) is not None
     if reply.answer is Answer.UNSURE:
         return True
-    return not reply.asks and len(reply.lines[0].text.split()) <= _LONGEST_OTHER
+    told = reply.lines[0].text
+    short = len(told.split()) <= _SHORT_OTHER
+    return not reply.asks and (short or any(_names(each) for each in reply.lines) or _of_allergies(told))
+
+
+def _of_allergies(text: str) -> bool:
+    return said("allergies", "words", text) is not None or said("allergies", "substances", text) is not None
 
 
 def medications(lines: Lines) -> ChecklistItem:
@@ -85,7 +95,7 @@ def medications(lines: Lines) -> ChecklistItem:
                 return ChecklistItem(ChecklistName.MEDICATIONS_REVIEWED, True, (lines.cite(line, found), *more))
         if reply is None or reply.lines[0].asks:
             continue
-        found = _asks(line) or _confirms(line)
+        found = _asks(line) or _confirms(lines, line)
         if found and _tells(lines, line, reply):
             evidence = (lines.cite(line, found), lines.cite_reply(reply))
             return ChecklistItem(ChecklistName.MEDICATIONS_REVIEWED, True, evidence)
@@ -106,12 +116,18 @@ def _asks(line: Line) -> re.Match[str] | None:
     return found if line.asks or said("medications", "requests", line.text) else None
 
 
-def _confirms(line: Line) -> re.Match[str] | None:
+def _confirms(lines: Lines, line: Line) -> re.Match[str] | None:
     """Return where a sentence says that a medicine by name, or "your blood pressure pill", is still taken."""
     generic = said("medications", "generic", line.text)
-    if not (_names(line) or generic) or said("medications", "not_review", line.text):
+    before = lines.before(line, 1) if said("medications", "pronoun", line.text) else []
+    named = _names(line) or generic or any(_names(each) for each in before)
+    if not named or said("medications", "not_review", line.text):
         return None
-    found = said("medications", "still", line.text)
+    if is_general(line.reading, line.number):
+        return None
+    found = said("medications", "still", line.text) if said("medications", "addressed", line.text) else None
+    if found is None and _names(line):
+        found = said("medications", "bare", line.text)
     return found if found and not said("medications", "changes", line.text) else None
 
 
