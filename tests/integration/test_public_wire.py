@@ -149,7 +149,7 @@ async def test_elsewhere_it_is_the_servers_own_shape(port: int) -> None:
     assert (await said(port, b"\x16\x03\x01\x02\x00\x01\r\n\r\n"))[0] == 400
 
 
-async def test_long_ids_and_absolute_targets_are_read(port: int, public_house: House) -> None:  # noqa: F811
+async def test_long_ids_and_queries_are_read(port: int, public_house: House) -> None:  # noqa: F811
     key = f"Authorization: Bearer {public_house.client.key}".encode()
     for target, code in (
         (LIST + b"/" + b"a" * 10_000, 404),
@@ -160,6 +160,15 @@ async def test_long_ids_and_absolute_targets_are_read(port: int, public_house: H
         assert (await said(port, request(target, key)))[0] == code
     status, headers, body = await said(port, request(LIST, key, method=b"HEAD"))
     assert (status, headers["allow"], body) == (405, "GET", None)
+
+
+async def test_who_asks_for_a_websocket_gets_an_answer(port: int, public_house: House) -> None:  # noqa: F811
+    upgrade = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+    status, _, body = await said(port, request(LIST, *upgrade))
+    assert (status, body["reason_code"]) == (401, "missing_bearer")
+    nonce = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    status, _, body = await said(port, request(b"/external/stream", *upgrade, nonce))
+    assert (status, body["reason_code"]) == (404, "route_not_found")
 
 
 async def test_one_connection_takes_request_after_request(port: int, public_house: House) -> None:  # noqa: F811

@@ -9,6 +9,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from osler.api.errors import error_response
 from osler.api.public.presenters import refusal
+from osler.api.public.routing import is_public
 
 MOST_HEAD: Final = 256 * 1024
 """Bytes of a request's head, of which any part may still be on its way: a long key is refused as such, not cut off."""
@@ -64,6 +65,10 @@ class Http(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        """Have the public API answer by itself, in its own form, whoever asks it for a WebSocket."""
+        return super()._should_upgrade() and not is_public(dict(self.scope))
 
     def _of_head(self, data: bytes) -> bytes:
         """Return the bytes for the parser. What follows the head, if it begins in here, is left as it is."""
