@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from osler.api.app import create_app
 from osler.audio.assembly import AssembledSound
 from osler.audio.decode import read_recording
-from osler.audio.joined import to_pcm
+from osler.audio.joined import JoinedRecordings, PlayableFile, to_pcm
 from osler.audio.model import RecordingState, Samples, Segment
 from osler.audio.urls import RecordingUrls
 from osler.audit.model import OPERATOR
@@ -81,6 +81,7 @@ RECORDINGS: dict[str, tuple[dict[int, bytes], str]] = {
     "slices of webm": (dict(enumerate(SLICES)), "audio/webm"),
     "slices of ogg": (dict(enumerate(cut(OGG, [len(OGG) // 3, len(OGG) // 2]))), "audio/ogg"),
     "slices with a gap": ({i: piece for i, piece in enumerate(SLICES) if i != 3}, "audio/wav"),
+    "slices with two gaps": ({i: piece for i, piece in enumerate(SLICES) if i not in (2, 5)}, "audio/wav"),
     "slices without their header": ({i: piece for i, piece in enumerate(SLICES) if i > 1}, "audio/wav"),
     "one slice without its header": ({1: cut(WEBM, [len(WEBM) // 3, len(WEBM) - 9])[1]}, "audio/wav"),
     "one file": ({0: encoded("mp3", "libmp3lame", 44_100, 0, 1, 2)}, "audio/mpeg"),
@@ -217,6 +218,30 @@ async def test_any_part_is_that_part_of_the_whole(clinic: Clinic, kind: str) -> 
     for header in (f"bytes={size}-", "bytes=-0"):
         none = await clinic.client.get(url, headers={"Range": header})
         assert none.status_code == 416 and none.headers["content-range"] == f"bytes */{size}"
+
+
+async def test_whatever_is_asked_for_first_the_parts_lie_where_the_whole_has_them(clinic: Clinic) -> None:
+    encounter_id, recording_id = await clinic.recorded(RECORDINGS["slices with two gaps"][0])
+    whole = to_pcm(await clinic.heard(encounter_id, recording_id))
+    size = len(whole) + 44
+    (recording,) = await clinic.core.audio.recordings(clinic.organization_id, encounter_id)
+    segments = await clinic.segments(encounter_id, recording_id)
+
+    async def part(file: PlayableFile, start: int, end: int) -> bytes:
+        return b"".join([piece async for piece in file.stream(start, end)])
+
+    for spans in (
+        [(size - 101, size), (size // 2, size // 2 + 31), (1000, size)],
+        [(size // 3, size // 2), (0, size)],
+        [(43, 60), (size - 1, size)],
+    ):
+        # As a process does that knows nothing yet of the recording.
+        file = await JoinedRecordings(clinic.core.vault).open(recording, segments, "audio/wav")
+        assert file.size == size
+        got = await asyncio.gather(*(part(file, *span) for span in spans))
+        for (start, end), content in zip(spans, got, strict=True):
+            assert len(content) == end - start
+            assert content[max(44 - start, 0) :] == whole[max(start - 44, 0) : end - 44], (start, end)
 
 
 @pytest.mark.parametrize("kind", ["wav", "slices of webm", "one file"])

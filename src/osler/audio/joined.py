@@ -17,7 +17,7 @@ from osler.audio.model import SAMPLE_RATE, AudioRecording, RecordingState, Sampl
 from osler.audio.streaming import SAMPLE_BYTES, wav_header
 from osler.audio.streams import SegmentFiles, SegmentKind
 from osler.kernel.blobs import BlobVault
-from osler.kernel.errors import CorruptedError, ErasedError
+from osler.kernel.errors import ErasedError
 from osler.kernel.ids import derived_id
 
 DECODED: Final = "audio/wav"
@@ -64,14 +64,22 @@ class Part:
     """Samples of a recording that are decoded together: those of the segments ``first:last`` by their places.
 
     ``silence`` samples stand before the part's own ``samples``. ``plain``: it is one file of such samples as are
-    served, behind a header of :data:`HEADER` bytes, so that nothing is to be decoded.
+    served, behind a header of :data:`HEADER` bytes, so that nothing is to be decoded. ``samples`` None: not known yet.
     """
 
     first: int
     last: int
     silence: int
-    samples: int
+    samples: int | None
     plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a recording's samples lie in its segments; parts whose length shows when they are played are replaced."""
+
+    parts: list[Part]
+    samples: int
 
 
 class JoinedRecordings:
@@ -79,7 +87,7 @@ class JoinedRecordings:
 
     def __init__(self, vault: BlobVault) -> None:
         self._vault = vault
-        self._layouts: Recent[tuple[str, int], Sequence[Part]] = Recent(fresh=math.inf, most=KEPT)
+        self._layouts: Recent[tuple[str, int], Layout] = Recent(fresh=math.inf, most=KEPT)
         self._counting = asyncio.Semaphore(AT_ONCE)
         self._decoding = asyncio.Semaphore(AT_ONCE)
 
@@ -95,38 +103,31 @@ class JoinedRecordings:
         if media_type != DECODED:
             return _JoinedBytes(media_type, tag, segments, self._vault)
         # Segments are only ever added: their number tells one state of a recording from another.
-        parts = await self._layouts.get((recording.id, len(segments)), lambda: self._lay_out(recording, segments))
-        assert parts is not None
-        return _DecodedSound(tag, segments, parts, self._vault, self._decoding)
+        layout = await self._layouts.get((recording.id, len(segments)), lambda: self._lay_out(recording, segments))
+        assert layout is not None
+        return _DecodedSound(tag, segments, layout, self._vault, self._decoding)
 
-    async def _lay_out(self, recording: AudioRecording, segments: Sequence[Segment]) -> Sequence[Part]:
+    async def _lay_out(self, recording: AudioRecording, segments: Sequence[Segment]) -> Layout:
         """Find out where each sample of the recording is to come from, as AssembledSound would put it together.
 
-        The lengths of files that were transcribed are known from their rows; other parts are decoded to be counted.
+        Of what was transcribed the whole length is known from its row, and that of files. Slices behind a gap have
+        none; they show it as they are played. Of other recordings everything is decoded once to be counted.
         """
         parts = await asyncio.to_thread(self._parts, segments)
-        uncounted = [place for place, part in enumerate(parts) if part.samples < 0]
-        if uncounted and recording.state is RecordingState.COMPLETE and recording.duration is not None:
-            # All of it is known too, so the largest part is what is left when the others are counted.
-            uncounted.remove(
-                rest := max(uncounted, key=lambda place: _bytes_of(segments[parts[place].first : parts[place].last]))
-            )
-        else:
-            rest = None
-        counts = await asyncio.gather(*(self._count(parts[place], segments) for place in uncounted))
-        for place, samples in zip(uncounted, counts, strict=True):
+        unknown = [place for place, part in enumerate(parts) if part.samples is None]
+        others = sum(part.silence + (part.samples or 0) for part in parts)
+        if unknown and recording.state is RecordingState.COMPLETE and recording.failure is None and recording.duration:
+            whole = round(recording.duration * SAMPLE_RATE)
+            if len(unknown) == 1:
+                parts[unknown[0]] = replace(parts[unknown[0]], samples=max(whole - others, 0))
+            return Layout(parts, whole)
+        counts = await asyncio.gather(*(self._count(parts[place], segments) for place in unknown))
+        for place, samples in zip(unknown, counts, strict=True):
             parts[place] = replace(parts[place], samples=samples)
-        if rest is not None:
-            assert recording.duration is not None
-            others = sum(part.silence + max(part.samples, 0) for part in parts)
-            samples = round(recording.duration * SAMPLE_RATE) - others
-            if samples <= 0:
-                raise CorruptedError("A recording is shorter than when it was heard; restore it from a backup.")
-            parts[rest] = replace(parts[rest], samples=samples)
-        return tuple(parts)
+        return Layout(parts, others + sum(counts))
 
     def _parts(self, segments: Sequence[Segment]) -> list[Part]:
-        """Return what is decoded together; ``samples`` -1 where they must be counted."""
+        """Return what is decoded together."""
         files = SegmentFiles(segments, self._vault)
         plain = look_at_all(files, segments, self._is_plain)
         parts: list[Part] = []
@@ -139,7 +140,7 @@ class JoinedRecordings:
                 index = run[-1].index
                 known = len(run) == 1 and whole and run[0].status is SegmentStatus.READY
                 seconds = run[0].seconds if known else None
-                samples = -1 if seconds is None else round(seconds * SAMPLE_RATE)
+                samples = None if seconds is None else round(seconds * SAMPLE_RATE)
                 if plain[first]:
                     samples = (_bytes_of(run) - HEADER) // SAMPLE_BYTES
                 parts.append(Part(first, last, round(silence * SAMPLE_RATE), samples, plain[first]))
@@ -192,76 +193,100 @@ class _DecodedSound:
     media_type = DECODED
 
     def __init__(
-        self, tag: str, segments: Sequence[Segment], parts: Sequence[Part], vault: BlobVault, turn: asyncio.Semaphore
+        self, tag: str, segments: Sequence[Segment], layout: Layout, vault: BlobVault, turn: asyncio.Semaphore
     ) -> None:
-        length = SAMPLE_BYTES * sum(part.silence + part.samples for part in parts)
+        length = SAMPLE_BYTES * layout.samples
         self._header = wav_header(min(length, _LONGEST))  # of a longer one, players read on to the end all the same
         self.tag = tag
         self.size = len(self._header) + length
         self._segments = segments
-        self._parts = parts
+        self._parts = layout.parts
         self._vault = vault
         self._turn = turn
 
     async def stream(self, start: int, end: int) -> AsyncIterator[bytes]:
         if head := self._header[start:end]:
             yield head
-        position = len(self._header)
-        for part in self._parts:
+        at = len(self._header)
+        for place, part in enumerate(self._parts):
             for silent, samples in ((True, part.silence), (False, part.samples)):
-                first = max(start - position, 0)
-                last = min(end - position, samples * SAMPLE_BYTES)
-                position += samples * SAMPLE_BYTES
-                if first >= last:
-                    continue
-                if part.plain and not silent:
-                    blob = self._segments[part.first].blob
-                    assert blob is not None
-                    pieces = self._vault.stream(blob, HEADER + first, HEADER + last)
-                else:
-                    pieces = _trimmed(self._samples(None if silent else part, first, last), first, last)
-                async for piece in pieces:
-                    yield piece
-
-    async def _samples(self, part: Part | None, first: int, last: int) -> AsyncIterator[bytes]:
-        """Yield the samples that bytes ``first:last`` of a part belong to, or of silence."""
-        start, end = first // SAMPLE_BYTES, -(-last // SAMPLE_BYTES)
-        pieces = _silence(end - start) if part is None else self._decoded(part, start, end - start)
-        try:
-            while True:
-                async with self._turn:
-                    piece = await asyncio.to_thread(next, pieces, b"")
-                if not piece:
+                first = max(start - at, 0)
+                last = end - at if samples is None else min(end - at, samples * SAMPLE_BYTES)
+                if first < last:
+                    async for piece in self._stretch(None if silent else (place, part), first, last):
+                        yield piece
+                if samples is None:  # it is known now, if the part was played to its end
+                    samples = self._parts[place].samples
+                if samples is None:
                     return
+                at += samples * SAMPLE_BYTES
+        # Nothing is left but what another version of a decoder gave more of.
+        async for piece in self._stretch(None, max(start - at, 0), end - at):
+            yield piece
+
+    async def _stretch(self, played: tuple[int, Part] | None, first: int, last: int) -> AsyncIterator[bytes]:
+        """Yield bytes ``first:last`` of a part's own samples, or of silence; fewer if the part ends before."""
+        if played is None:
+            pieces = _turned(_silence(_samples_to(last) - first // SAMPLE_BYTES), self._turn)
+        elif played[1].plain:
+            blob = self._segments[played[1].first].blob
+            assert blob is not None
+            async for piece in self._vault.stream(blob, HEADER + first, HEADER + last):
                 yield piece
-        finally:
-            # It may still be at work in its thread, if the client went away; then it ends with its last reference.
-            with suppress(ValueError):
-                pieces.close()
+            return
+        else:
+            start = first // SAMPLE_BYTES
+            pieces = _turned(self._decoded(*played, start, _samples_to(last) - start), self._turn)
+        skip, left = first % SAMPLE_BYTES, last - first
+        async for piece in pieces:
+            yield piece[skip : skip + left]
+            left -= len(piece) - skip
+            skip = 0
 
-    def _decoded(self, part: Part, start: int, count: int) -> Generator[bytes, None, None]:
-        """Yield ``count`` samples of a part, from ``start`` on; as many as were counted, come what may.
+    def _decoded(self, place: int, part: Part, start: int, count: int) -> Generator[bytes, None, None]:
+        """Yield ``count`` samples of a part, from ``start`` on; fewer if their number was not known before.
 
-        Another version of a decoder may give some samples more or less: then the end is cut, or silent.
+        Another version of a decoder may give some samples more or less than were counted: then the end is cut, or
+        silent. Yields nothing now and then while it looks for ``start``, so that others have their turn.
         """
-        run = self._segments[part.first : part.last]
-        source = SegmentFiles(self._segments, self._vault).open(run)
+        source = SegmentFiles(self._segments, self._vault).open(self._segments[part.first : part.last])
         assert source is not None
         held: list[bytes] = []
+        passed = step = 0
         with closing(iter(read_recording(source))) as chunks:
             for chunk in chunks:
-                piece = chunk[start : start + count]
-                start = max(start - len(chunk), 0)
+                piece = chunk[max(start - passed, 0) :][:count]
+                passed += len(chunk)
+                step += len(chunk)
                 count -= len(piece)
                 held.append(to_pcm(piece))
-                if sum(map(len, held)) >= PIECE * SAMPLE_BYTES:
+                if step >= PIECE:
                     yield b"".join(held)
-                    held = []
+                    held, step = [], 0
                 if not count:
                     break
-        if any(held):
-            yield b"".join(held)
+            else:
+                if part.samples is None:
+                    self._parts[place] = replace(part, samples=passed)
+                    count = 0
+        yield b"".join(held)
         yield from _silence(count)
+
+
+async def _turned(pieces: Generator[bytes, None, None], turn: asyncio.Semaphore) -> AsyncIterator[bytes]:
+    """Yield pieces that are made in a thread, each when its turn has come."""
+    try:
+        while True:
+            async with turn:
+                piece = await asyncio.to_thread(next, pieces, None)
+            if piece is None:
+                return
+            if piece:
+                yield piece
+    finally:
+        # It may still be at work in its thread, if the client went away; then it ends with its last reference.
+        with suppress(ValueError):
+            pieces.close()
 
 
 def look_at_all(
@@ -281,13 +306,9 @@ def to_pcm(samples: Samples) -> bytes:
     return bytes(np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").data)
 
 
-async def _trimmed(pieces: AsyncIterator[bytes], first: int, last: int) -> AsyncIterator[bytes]:
-    """Yield exactly ``last - first`` bytes of whole samples that hold them."""
-    skip, left = first % SAMPLE_BYTES, last - first
-    async for piece in pieces:
-        yield piece[skip : skip + left]
-        left -= len(piece) - skip
-        skip = 0
+def _samples_to(end: int) -> int:
+    """Return how many samples reach to byte ``end``."""
+    return -(-end // SAMPLE_BYTES)
 
 
 def _silence(samples: int) -> Generator[bytes, None, None]:
