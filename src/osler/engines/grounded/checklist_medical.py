@@ -93,7 +93,7 @@ def medications(lines: Lines) -> ChecklistItem:
             if _names(line) or named:
                 more = (lines.cite(named[0]),) if named else ()
                 return ChecklistItem(ChecklistName.MEDICATIONS_REVIEWED, True, (lines.cite(line, found), *more))
-        if reply is None or reply.lines[0].asks:
+        if reply is None or (reply.lines[0].asks and not _names(reply.lines[0])):
             continue
         found = _asks(line) or _confirms(lines, line)
         if found and _tells(lines, line, reply):
@@ -132,9 +132,11 @@ def _confirms(lines: Lines, line: Line) -> re.Match[str] | None:
 
 
 def _lists(line: Line) -> re.Match[str] | None:
-    """Return where a patient tells what is taken: "I take lisinopril and metformin"."""
+    """Return where a patient tells what is taken unasked: "I take lisinopril and metformin", "I take no medicines"."""
+    if none := said("medications", "takes_nothing", line.text):
+        return None if line.asks or said("medications", "not_review", line.text) else none
     found = said("medications", "reports", line.text)
-    if found is None or said("medications", "not_review", line.text):
+    if found is None or said("medications", "not_review", line.text) or said("medications", "lately", line.text):
         return None
     named = {m.term.concept for m in line.mentions if m.meaning(FindingKind.MEDICATION)}
     return found if len(named) >= _LIST else None
