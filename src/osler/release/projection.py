@@ -56,30 +56,27 @@ def projected(record: PublicRecord) -> PublicEncounter:
         status = PublicStatus.SIGNED
     else:
         status = PublicStatus.COMPLETED if record.is_completed else PublicStatus.IN_PROGRESS
+    documents = record.documents
     return PublicEncounter(
-        id=record.id,
-        organization_id=record.organization_id,
-        created_at=record.created_at,
-        updated_at=max((record.updated_at, *(document.updated_at for document in record.documents))),
-        date_of_service=record.created_time_local or record.first_started_at,
-        patient=record.profile or _own_patient(record),
-        status=status,
-        encounter_type=_type(record.documents, variant),
-        documents=tuple(summary(document, variant) for document in record.documents),
+        record.id,
+        record.organization_id,
+        record.created_at,
+        max([record.updated_at, *[document.updated_at for document in documents]]),
+        record.created_time_local or record.first_started_at,
+        record.profile or _own_patient(record),
+        status,
+        _type(documents, variant),
+        tuple([summary(document, variant) for document in documents]),
     )
 
 
 def summary(document: ReleasedDocument | ShownDocument, variant: WorkflowVariant) -> PublicDocumentSummary:
     """Return what a list says of a document. What is not a transcript's has no status, variant or length."""
-    transcript = document.kind is ReleasedKind.TRANSCRIPT
-    return PublicDocumentSummary(
-        id=document.id,
-        kind=document.kind,
-        title=title_of(document),
-        status=COMPLETED_TEXT if transcript else None,
-        workflow_variant=variant if transcript else None,
-        audio_duration=document.audio_duration if transcript else None,
-    )
+    kind = document.kind
+    title = document.title or title_of(document)
+    if kind is ReleasedKind.TRANSCRIPT:
+        return PublicDocumentSummary(document.id, kind, title, COMPLETED_TEXT, variant, document.audio_duration)
+    return PublicDocumentSummary(document.id, kind, title, None, None, None)
 
 
 def detail(document: ReleasedDocument, variant: WorkflowVariant, text: str | None) -> PublicDocument:
@@ -192,7 +189,7 @@ def _own_patient(record: PublicRecord) -> PublicPatient | None:
 
 
 def _type(documents: Sequence[ShownDocument], variant: WorkflowVariant) -> PublicEncounterType | None:
-    kinds = {document.kind for document in documents}
+    kinds = [document.kind for document in documents]
     if ReleasedKind.TRANSCRIPT in kinds:
         phone = variant is WorkflowVariant.PHONE_CALL
         return PublicEncounterType.PHONE_CALL if phone else PublicEncounterType.AMBIENT
