@@ -1,141 +1,34 @@
 """The record as outsiders read it: what a visit is shown as, in which order look-ups are refused, and what never is."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text, update
 
-from osler.access.model import Organization, ReleasePolicy, User
-from osler.audio.service import RecordingTimes
-from osler.audit.model import OPERATOR
-from osler.bootstrap import Core, initialise, open_core
-from osler.coding.model import CodeSet, CodingStatus
-from osler.config import Settings
-from osler.encounters.model import Encounter, ErasureReason, ErasureScope, Purpose
-from osler.kernel.ids import derived_id
-from osler.notes.service import NoteService
-from osler.notes.template_model import TemplateCategory
+from osler.bootstrap import Core
+from osler.encounters.model import ErasureScope, Purpose
 from osler.pipeline.encounter_editing import EditedNote
 from osler.release.model import ReleasedKind
 from osler.release.reading import (
     LookupReason,
     LookupRefusedError,
-    PublicDocumentSummary,
-    PublicEncounter,
     PublicEncounterType,
     PublicPatient,
-    PublicReadingService,
     PublicStatus,
     WorkflowVariant,
 )
-from osler.speech.correction import Correction, TurnCorrection
-from osler.speech.service import SpeechService
 from osler.storage.database import connection_of
 from osler.storage.repositories import public
-from osler.storage.repositories.coding import SqlCodeSetRepository
-from osler.storage.repositories.sealed import SealedRows
 from osler.storage.tables.encounters import encounters
 from osler.storage.tables.release import released_documents
-from tests.pipeline_lab import CLIENT, PlainWriter, ToneDetector, ToneEncoder, ToneTranscriber, chunks_of, tones
+from tests.pipeline_lab import CLIENT
+from tests.reading_lab import Practice, opened, refused, settled
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass
-class Practice:
-    """A deployment that hears tones as words, with an organization and its clinician."""
-
-    core: Core
-    organization: Organization
-    user: User
-
-    @property
-    def reading(self) -> PublicReadingService:
-        return self.core.public.reading
-
-    async def visit(self, *, said: tuple[int, ...] = (), note: bool = False, **fields: Any) -> Encounter:
-        encounter = await self.core.encounters.create(CLIENT, self.organization.id, self.user.id, **fields)
-        if said:
-            await self.upload(encounter, *said)
-        if note:
-            await self.core.notes.request(CLIENT, self.organization.id, encounter.id)
-        return encounter
-
-    async def upload(self, encounter: Encounter, *said: int, started_at: datetime | None = None) -> None:
-        await self.core.audio.upload(
-            CLIENT,
-            encounter.organization_id,
-            encounter.id,
-            chunks_of(tones(*said)),
-            media_type="audio/wav",
-            times=lambda: RecordingTimes(started_at),
-        )
-
-    async def shown(self, encounter: Encounter) -> PublicEncounter:
-        return await self.reading.encounter(self.organization.id, encounter.id)
-
-    async def document(self, encounter: Encounter, kind: ReleasedKind) -> PublicDocumentSummary:
-        [document] = [document for document in (await self.shown(encounter)).documents if document.kind is kind]
-        return document
-
-    async def page(self, *, limit: int = 50, offset: int = 0, newest_first: bool = True, **more: Any) -> list[str]:
-        page = await self.reading.page(
-            self.organization.id, limit=limit, offset=offset, newest_first=newest_first, **more
-        )
-        return [encounter.id for encounter in page.items]
-
-    async def coded(self, encounter: Encounter, note_id: str) -> None:
-        """Have the visit coded, as the pipeline stores it."""
-        codes = CodeSet(
-            id=derived_id("codes of a test", encounter.id),
-            organization_id=encounter.organization_id,
-            encounter_id=encounter.id,
-            coding_system="ICD10CM",
-            created_at=datetime.now(UTC),
-            status=CodingStatus.READY,
-            note_id=note_id,
-            entities=({"code": "R07.9"},),
-        )
-        rows = SqlCodeSetRepository(SealedRows(self.core.keyring, self.core.clock))
-        async with self.core.database.write() as transaction:
-            await self.core.encounters.content_allowed(transaction, encounter.organization_id, encounter.id)
-            await rows.save(transaction, codes)
-            await self.core.release.release_billing(transaction, codes)
-
-    async def erase(self, encounter: Encounter, scope: ErasureScope) -> None:
-        await self.core.erasure.erase(
-            OPERATOR, encounter.organization_id, encounter.id, scope=scope, reason=ErasureReason.COMMAND
-        )
-
-    async def practice(self, release: ReleasePolicy = ReleasePolicy.AUTOMATIC) -> "Practice":
-        """Return another organization of the same deployment."""
-        access = self.core.access
-        organization = await access.create_organization(OPERATOR, "Practice", f"practice-{secrets.token_hex(4)}")
-        organization = await access.update_organization(OPERATOR, organization.id, release=release)
-        user = await access.create_user(OPERATOR, organization.id, f"{secrets.token_hex(4)}@clinic.example", "ehr-1")
-        return Practice(self.core, organization, user)
-
-
-@asynccontextmanager
-async def opened(folder: Path, database_url: str) -> AsyncIterator[Core]:
-    settings = Settings(data=folder / "data", database=SecretStr(database_url), coding_system="none")
-    await initialise(settings)
-    async with open_core(
-        settings,
-        execute=True,
-        engine="inline",
-        speech=lambda: SpeechService(ToneDetector(), ToneTranscriber(), ToneEncoder()),
-        notes=lambda: NoteService(PlainWriter()),
-    ) as core:
-        yield core
 
 
 @pytest.fixture
@@ -146,14 +39,7 @@ async def core(tmp_path: Path, database_url: str) -> AsyncIterator[Core]:
 
 @pytest.fixture
 async def practice(core: Core) -> Practice:
-    first = Practice(core, None, None)  # type: ignore[arg-type]
-    return await first.practice()
-
-
-async def refused(reading: Awaitable[object]) -> str:
-    with pytest.raises(LookupRefusedError) as caught:
-        await reading
-    return caught.value.reason.value
+    return await settled(core)
 
 
 async def test_a_visit_is_shown_as_the_contract_projects_it(practice: Practice) -> None:
@@ -264,61 +150,6 @@ async def test_look_ups_are_refused_in_the_contracts_order(practice: Practice) -
     assert theirs.id not in str(caught.value) and caught.value.reason is LookupReason.CROSS_ORGANIZATION_DENIED
 
 
-async def test_before_the_sign_off_a_visit_is_there_and_nothing_of_it(practice: Practice) -> None:
-    signing = await practice.practice(ReleasePolicy.SIGN_OFF)
-    visit = await signing.visit(said=(0, 1), note=True)
-    before = await signing.shown(visit)
-    assert (before.documents, before.encounter_type, before.status) == ((), None, PublicStatus.COMPLETED)
-    assert [
-        encounter.documents
-        for encounter in (
-            await signing.reading.page(signing.organization.id, limit=9, offset=0, newest_first=True)
-        ).items
-    ] == [()]
-    await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
-    after = await signing.shown(visit)
-    assert (after.encounter_type, after.status) == (PublicEncounterType.AMBIENT, PublicStatus.SIGNED)
-    note = await signing.document(visit, ReleasedKind.DOCUMENT)
-    read = await signing.reading.document(signing.organization.id, visit.id, note.id)
-    # A newer version is nobody's business before it is signed too.
-    await signing.core.editing.change(
-        CLIENT, signing.organization.id, visit.id, {}, user_id=signing.user.id, note=EditedNote("Not yet signed")
-    )
-    assert await signing.reading.document(signing.organization.id, visit.id, note.id) == read
-    await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
-    signed = await signing.reading.document(signing.organization.id, visit.id, note.id)
-    assert (signed.id, signed.text) == (note.id, "Not yet signed") and signed.updated_at > read.updated_at
-
-
-async def test_a_visit_that_was_coded_or_gone_through_says_so_and_no_more(practice: Practice) -> None:
-    signing = await practice.practice(ReleasePolicy.SIGN_OFF)
-    for of, before in ((practice, True), (signing, False)):
-        visit = await of.visit(said=(0, 1), note=True)
-        note = await of.core.notes.current(of.organization.id, visit.id)
-        assert note is not None
-        await of.coded(visit, note.id)
-        assert (ReleasedKind.BILLING in {each.kind for each in (await of.shown(visit)).documents}) is before
-        await of.core.release.sign(CLIENT, of.organization.id, visit.id, of.user.id)
-        billing, checklist = (
-            await of.document(visit, ReleasedKind.BILLING),
-            await of.document(visit, ReleasedKind.CHECKLIST),
-        )
-        assert (billing.title, checklist.title) == ("Billing summary", "Encounter checklist")
-        assert all(
-            (each.status, each.workflow_variant, each.audio_duration) == (None, None, None)
-            for each in (billing, checklist)
-        )
-    # Codes that were slower than the clinician are shown with the note that they rest on.
-    visit = await signing.visit(said=(0, 1), note=True)
-    note = await signing.core.notes.current(signing.organization.id, visit.id)
-    assert note is not None
-    await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
-    await signing.coded(visit, "of another note")
-    assert ReleasedKind.BILLING not in {each.kind for each in (await signing.shown(visit)).documents}
-    await signing.coded(visit, note.id)
-    assert ReleasedKind.BILLING in {each.kind for each in (await signing.shown(visit)).documents}
-
-
 async def test_what_a_visit_is_follows_from_what_is_shown_of_it(practice: Practice) -> None:
     visit = await practice.visit(said=(0, 1), note=True)
     note = await practice.core.notes.current(practice.organization.id, visit.id)
@@ -334,24 +165,6 @@ async def test_what_a_visit_is_follows_from_what_is_shown_of_it(practice: Practi
             withdrawn = released_documents.delete().where(released_documents.c.slot == slot)
             await connection_of(transaction).execute(withdrawn)
         assert (await practice.shown(visit)).encounter_type is without
-
-
-async def test_a_correction_is_shown_in_place_of_what_it_corrects(practice: Practice) -> None:
-    visit = await practice.visit(said=(0, 1))
-    before = await practice.document(visit, ReleasedKind.TRANSCRIPT)
-    first = await practice.reading.document(practice.organization.id, visit.id, before.id)
-    await practice.core.transcript_editing.correct(
-        CLIENT,
-        practice.organization.id,
-        visit.id,
-        Correction(turns=[TurnCorrection(0, "Arnica montana")]),
-        user_id=practice.user.id,
-    )
-    heard = await practice.reading.transcript(practice.organization.id, visit.id, before.id)
-    again = await practice.reading.document(practice.organization.id, visit.id, before.id)
-    assert heard.turns[0].text == "Arnica montana" and heard.provider == "tone-transcriber"
-    assert (again.id, again.created_at) == (first.id, first.created_at)
-    assert again.updated_at > first.updated_at and again.source_id != first.source_id
 
 
 async def test_pages_are_in_order_whole_and_counted(practice: Practice) -> None:
@@ -386,82 +199,6 @@ async def test_pages_are_in_order_whole_and_counted(practice: Practice) -> None:
                 practice.organization.id, limit=1, offset=offset, newest_first=True, **more
             )
             assert page.total == total, (more, offset)
-
-
-async def test_an_erased_visit_is_gone_at_once_and_its_audio_before_it(practice: Practice) -> None:
-    own, reading = practice.organization.id, practice.reading
-    visit = await practice.visit(said=(0, 1), note=True)
-    transcript = await practice.document(visit, ReleasedKind.TRANSCRIPT)
-    heard = await reading.audio(own, visit.id, transcript.id)
-    assert visit.id not in heard.url and heard.expires_at > datetime.now(UTC) + timedelta(minutes=14)
-    await practice.erase(visit, ErasureScope.AUDIO)
-    assert await refused(reading.audio(own, visit.id, transcript.id)) == "audio_not_found"
-    left = await reading.document(own, visit.id, transcript.id)
-    assert left.title == "Ambient transcript" and left.audio_duration == pytest.approx(2.0)
-    assert (await reading.transcript(own, visit.id, transcript.id)).turns
-    await practice.erase(visit, ErasureScope.AUDIO_AND_UNSIGNED)
-    assert (await practice.shown(visit)).documents == ()
-    assert await refused(reading.document(own, visit.id, transcript.id)) == "document_not_found"
-    await practice.erase(visit, ErasureScope.EVERYTHING)
-    assert await refused(practice.shown(visit)) == "encounter_not_found" and await practice.page() == []
-    async with practice.core.database.read() as transaction:
-        rows = await connection_of(transaction).execute(released_documents.select())
-        assert rows.all() == []
-
-
-async def test_a_name_that_someone_chose_is_shown_and_sealed(practice: Practice) -> None:
-    name = "Letter about Zyxwvut"
-    stored, _ = await practice.core.templates.add(
-        CLIENT, practice.organization.id, name, TemplateCategory.DOCUMENT, "# Letter\n[What was said]\n", "Dr Q"
-    )
-    visit = await practice.visit(said=(0,))
-    await practice.core.documents.request(CLIENT, practice.organization.id, visit.id, template_id=stored.id)
-    letter = await practice.document(visit, ReleasedKind.DOCUMENT)
-    assert letter.title == name
-    assert (await practice.reading.document(practice.organization.id, visit.id, letter.id)).title == name
-    async with practice.core.database.read() as transaction:
-        rows = (await connection_of(transaction).execute(released_documents.select())).mappings().all()
-    assert rows and not any("Zyxwvut" in str(value) for row in rows for value in row.values())
-    async with practice.core.database.write() as transaction:  # as it stood before titles were kept
-        await connection_of(transaction).execute(released_documents.update().values(sealed=None))
-    assert (await practice.document(visit, ReleasedKind.DOCUMENT)).title == "Document"
-
-
-async def test_what_is_signed_keeps_its_name_when_the_unsigned_is_erased(practice: Practice) -> None:
-    visit = await practice.visit(
-        said=(0, 1), note=True, clinician_notes=["of no concern"], patient={"name": "Ada Null"}
-    )
-    await practice.core.release.sign(CLIENT, practice.organization.id, visit.id, practice.user.id)
-    await practice.core.editing.change(
-        CLIENT,
-        practice.organization.id,
-        visit.id,
-        {},
-        user_id=practice.user.id,
-        note=EditedNote("Not signed", heading="Of no concern"),
-    )
-    newer = await practice.document(visit, ReleasedKind.DOCUMENT)
-    await practice.erase(visit, ErasureScope.AUDIO_AND_UNSIGNED)
-    shown = await practice.shown(visit)
-    assert [(each.id, each.kind) for each in shown.documents] == [(newer.id, ReleasedKind.DOCUMENT)]
-    assert (newer.title, shown.documents[0].title) == ("Of no concern", "Consult note")
-    assert shown.patient is not None and shown.patient.last_name == "Null"
-    text = (await practice.reading.document(practice.organization.id, visit.id, newer.id)).text
-    assert text is not None and "Not signed" not in text and "Spoke of" in text
-
-
-async def test_a_name_outlives_the_key_that_it_was_sealed_under(practice: Practice) -> None:
-    visit = await practice.visit(said=(0, 1), note=True)
-    await practice.core.release.sign(CLIENT, practice.organization.id, visit.id, practice.user.id)
-    title = (await practice.document(visit, ReleasedKind.DOCUMENT)).title
-    async with practice.core.database.read() as transaction:
-        rows = (await connection_of(transaction).execute(released_documents.select())).all()
-    before = {row.slot: row.sealed for row in rows}
-    await practice.erase(visit, ErasureScope.AUDIO_AND_UNSIGNED)
-    async with practice.core.database.read() as transaction:
-        [row] = (await connection_of(transaction).execute(released_documents.select())).all()
-    assert row.sealed and before["note"] and row.sealed != before["note"]
-    assert (await practice.document(visit, ReleasedKind.DOCUMENT)).title == title != "Consult note"
 
 
 async def test_a_note_that_was_edited_as_html_reads_as_markdown(practice: Practice) -> None:
