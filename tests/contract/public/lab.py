@@ -231,10 +231,14 @@ class Lab:
         self.offset += 2 * recent.FRESH
 
 
-def settings_of(folder: Path, **more: Any) -> Settings:
+def settings_of(folder: Path, database: str | None = None, **more: Any) -> Settings:
+    """Return the settings of a deployment in this folder, on SQLite unless a URL is given, without a limit of requests.
+
+    What else is given stands as it is.
+    """
     return Settings(
         data=folder / "data",
-        database=SecretStr(f"sqlite:///{folder / 'data' / 'osler.db'}"),
+        database=SecretStr(database or f"sqlite:///{folder / 'data' / 'osler.db'}"),
         public_requests_per_minute=more.pop("public_requests_per_minute", 0),
         **more,
     )

@@ -1,5 +1,6 @@
 """The one order of checks, on every route: with whatever faults at once, the answer is that of the first."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from tests.contract.public.records import (
     make_records,
     query_of,
 )
+from tests.servers.postgresql import PostgresqlServer
 
 pytestmark = pytest.mark.anyio
 
@@ -70,13 +72,19 @@ class Asker:
         return found
 
 
-@pytest.fixture(scope="module")
-async def asker(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asker]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+async def asker(
+    anyio_backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Asker]:
     folder = tmp_path_factory.mktemp("order")
-    async with opened_lab(folder) as lab:
+    url = None
+    if request.param == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        url = server.create_database(f"order_{secrets.token_hex(6)}")
+    async with opened_lab(folder, database=url) as lab:
         records = await make_records(lab)
         await lab.open_all()
-        async with second_door(folder, digest_key_file=folder / "none.key") as without:
+        async with second_door(folder, database=url, digest_key_file=folder / "none.key") as without:
             yield Asker(lab, records, without)
 
 
