@@ -51,9 +51,9 @@ def served_publicly(database: str | None, *, of_organization: int, in_all: int) 
         environment |= {"OSLER_DATA": str(data), "OSLER_PUBLIC_REQUESTS_PER_MINUTE": "0", "OSLER_LOG_LEVEL": "warning"}
         if database is not None:
             environment["OSLER_DATABASE"] = database
-        osler(environment, "public", "allow-org", made.organization_id)
-        osler(environment, "public", "enable-route", "all")
         osler(environment, "public", "api", "on")
+        osler(environment, "public", "enable-route", "all")
+        osler(environment, "public", "allow-org", made.organization_id)
         environment["OSLER_LOG_LEVEL"] = "info"  # by which it says where it is served
         log = Path(folder) / "server.log"
         with running(["serve", "--port", "0", "--no-worker"], environment, log) as process:
