@@ -109,6 +109,28 @@ async def test_a_correction_is_shown_in_place_of_what_it_corrects(practice: Prac
     assert again.updated_at > first.updated_at and again.source_id != first.source_id
 
 
+async def test_the_correction_of_a_transcript_that_waits_for_the_sign_off_waits_too(practice: Practice) -> None:
+    signing = await practice.practice(ReleasePolicy.SIGN_OFF)
+    visit = await signing.visit(said=(0, 1), note=True)
+    await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
+    shown = await signing.document(visit, ReleasedKind.TRANSCRIPT)
+    signed = await signing.reading.transcript(signing.organization.id, visit.id, shown.id)
+    await signing.upload(visit, 2, 3)
+    corrected = await signing.core.transcript_editing.correct(
+        CLIENT,
+        signing.organization.id,
+        visit.id,
+        Correction(turns=[TurnCorrection(0, "Arnica montana")]),
+        user_id=signing.user.id,
+    )
+    assert corrected.transcript.turns[0].text == "Arnica montana"
+    assert await signing.reading.transcript(signing.organization.id, visit.id, shown.id) == signed
+    await signing.core.notes.request(CLIENT, signing.organization.id, visit.id)
+    await signing.core.release.sign(CLIENT, signing.organization.id, visit.id, signing.user.id)
+    heard = await signing.reading.transcript(signing.organization.id, visit.id, shown.id)
+    assert heard.source_id == corrected.id and heard.turns[0].text == "Arnica montana"
+
+
 async def test_an_erased_visit_is_gone_at_once_and_its_audio_before_it(practice: Practice) -> None:
     own, reading = practice.organization.id, practice.reading
     visit = await practice.visit(said=(0, 1), note=True)

@@ -141,7 +141,7 @@ class TranscriptEditing:
             )
             await self._notes.transcript_settled(transaction, encounter, None)
             await self._release.settle(transaction, encounter)
-            await self._release.transcript_corrected(transaction, actor, stored)
+            await self._release.transcript_corrected(transaction, actor, standing, stored)
             if self._checklists is not None and ahead is not None and ahead.covered is not None and not overtaken:
                 checklist = await self._checklists.store(transaction, stored, ahead.covered)
                 await self._release.release_checklist(transaction, checklist)

@@ -67,10 +67,14 @@ class ReleaseService:
         if await self._automatic(transaction, transcript.organization_id):
             await self._show_transcript(transaction, SYSTEM, transcript)
 
-    async def transcript_corrected(self, transaction: Transaction, actor: Actor, transcript: TranscriptVersion) -> None:
-        """Show a corrected transcript in place of one that is readable already; else as :meth:`release_transcript`."""
+    async def transcript_corrected(
+        self, transaction: Transaction, actor: Actor, former: TranscriptVersion, transcript: TranscriptVersion
+    ) -> None:
+        """Show a corrected transcript in place of the ``former`` if that is readable; else as
+        :meth:`release_transcript`: the correction of one that waits for a sign-off waits too.
+        """
         shown = await self._releases.of_encounters(transaction, transcript.organization_id, [transcript.encounter_id])
-        if any(document.slot == TRANSCRIPT for document in shown):
+        if any(document.slot == TRANSCRIPT and document.source_id == former.id for document in shown):
             await self._show_transcript(transaction, actor, transcript)
         else:
             await self.release_transcript(transaction, transcript)
