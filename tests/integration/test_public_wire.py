@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -120,6 +121,14 @@ async def test_what_is_no_http_keeps_the_shape(port: int, sent: bytes) -> None:
 async def test_a_head_that_never_ends_is_refused_before_it_fills_the_memory(port: int) -> None:
     status, _, body = await said(port, request(LIST, b"X-Long: " + b"a" * MOST_HEAD)[: MOST_HEAD + 1])
     assert (status, body["reason_code"]) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize("filling", [b"\t", b"\x0b", b"a\t", b"a ", b"a http://"])
+async def test_what_no_parser_takes_holds_nobody_up(port: int, filling: bytes) -> None:
+    began = time.process_time()
+    status, _, _ = await said(port, filling * (16384 // len(filling)) + b"\r\n\r\n")
+    assert status == 400
+    assert time.process_time() - began < 1  # what tried it from each place anew took five
 
 
 async def test_a_header_of_strange_bytes_that_nobody_reads_does_no_harm(port: int) -> None:

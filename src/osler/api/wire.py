@@ -25,7 +25,8 @@ _OVERLAP: Final = 2
 _REMEMBERED: Final = 16 * 1024
 """Bytes of a head that are kept until it is answered, to know what it was if it cannot be read."""
 
-_PUBLIC: Final = re.compile(rb"\s*[^ \r\n]+ +(?:https?://[^/ \r\n]*)?/external(?:[/?%#\s]|$)", re.IGNORECASE)
+# No byte fits two neighbouring parts of it: what cannot be read may be as long as _REMEMBERED, and is tried in one go.
+_PUBLIC: Final = re.compile(rb"\s*\S+ +(?:https?://[^/ \r\n]*)?/external(?:[/?%#\s]|$)", re.IGNORECASE)
 
 
 class Http(H11Protocol):
