@@ -13,7 +13,7 @@ from osler.api.app import create_app
 from osler.api.public.contract import REASONS, ROUTES
 from osler.api.public.rate import RateLimit
 from osler.audit.model import OPERATOR
-from osler.kernel.errors import DatabaseUnavailableError, MasterKeyError, StorageFullError
+from osler.kernel.errors import CorruptedError, DatabaseUnavailableError, MasterKeyError, StorageFullError
 from tests.pipeline_lab import chunks_of, tones
 from tests.public_lab import (
     ENCOUNTERS,
@@ -348,6 +348,16 @@ async def test_what_cannot_be_recorded_is_not_shown(house: House, monkeypatch: p
         answer = await house.client.get(house.path(route))
         answer.refused(500, "internal_error")
         assert house.encounter_id.encode() not in answer.body and "retry-after" in answer.headers
+
+
+async def test_nobody_is_told_to_ask_again_for_what_is_damaged(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def damaged(*_: Any) -> None:
+        raise CorruptedError("its tag does not fit")
+
+    monkeypatch.setattr(house.core.public.reading, "document", damaged)
+    answer = await house.client.get(house.path(PublicRoute.DOCUMENT))
+    answer.refused(500, "internal_error")
+    assert "retry-after" not in answer.headers
 
 
 async def test_whatever_fails_keeps_the_shape_and_its_cause_to_the_log(

@@ -15,13 +15,16 @@ from osler.api.public.revalidation import is_current, tag_of
 from osler.api.public.routing import Target, is_public, target_of
 from osler.api.public.services import PublicServices
 from osler.audit.model import Actor, ActorKind
-from osler.kernel.errors import StorageError
+from osler.kernel.errors import BlobsUnavailableError, DatabaseUnavailableError, StorageFullError
 from osler.release.reading import LookupRefusedError
 
 Headers = list[tuple[bytes, bytes]]
 
 RETRY_AFTER: Final = b"5"
 """Seconds after which it makes sense to ask again what was unavailable."""
+
+_PASSING: Final = (DatabaseUnavailableError, BlobsUnavailableError, StorageFullError)
+"""What an operator mends; a document that is damaged is so in five seconds too."""
 
 _KEPT_BY_NOBODY: Final = (b"cache-control", b"private, no-store")
 _ASKED_FOR_AGAIN: Final = (b"cache-control", b"private, no-cache")
@@ -140,7 +143,7 @@ def _refusal(scope: Scope, refused: RefusalError, cause: BaseException | None) -
         headers.append((b"www-authenticate", b"Bearer"))
     elif status == 405:
         headers.append((b"allow", b"GET"))
-    elif status == 503 or isinstance(cause, StorageError):
+    elif status == 503 or isinstance(cause, _PASSING):
         headers.append((b"retry-after", RETRY_AFTER))
     if status >= 500:
         scope.setdefault("state", {})["error"] = cause or refused

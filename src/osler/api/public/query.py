@@ -6,6 +6,7 @@ separates nothing. An empty piece is none. Bytes that are no ASCII fit no parame
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -68,13 +69,11 @@ def refuse_any(query: bytes) -> None:
         raise _unsupported(name)
 
 
-def _pairs(query: bytes) -> list[tuple[str, str]]:
-    pairs = []
+def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
     for piece in query.split(b"&"):
         if piece:
             name, _, value = piece.partition(b"=")
-            pairs.append((_decoded(name), _decoded(value)))
-    return pairs
+            yield _decoded(name), _decoded(value)
 
 
 def _decoded(text: bytes) -> str:

@@ -13,6 +13,8 @@ from osler.api.public.contract import PREFIX, ROUTES, Route
 _ID: Final = re.compile(rb"[!-~]{1,128}")
 """Any id that this server ever gave out, and a good many more; only such a one is looked for in the database."""
 
+_MOST_SEGMENTS: Final = max(route.path.count("/") for route in ROUTES.values()) + 1
+
 NO_ID: Final = ""
 """Stands for an id that nothing can have."""
 
@@ -36,7 +38,8 @@ def is_public(scope: Scope) -> bool:
 
 def target_of(scope: Scope) -> Target | None:
     """Return what the request is for; None if no route has its path, of whatever method."""
-    match [unquote_to_bytes(segment) for segment in _raw_path(scope).split(b"/")]:
+    # No route has more segments: the rest of a longer path is not taken apart.
+    match [unquote_to_bytes(segment) for segment in _raw_path(scope).split(b"/", _MOST_SEGMENTS)]:
         case [b"", b"external", b"v1", b"encounters", *rest]:
             return _below(rest)
     return None
