@@ -1,5 +1,7 @@
 """HTML of clients read as Markdown."""
 
+import time
+
 import pytest
 
 from osler.notes.html_reading import markdown_of
@@ -16,11 +18,30 @@ from osler.notes.html_reading import markdown_of
         ("plain", "plain"),
         ("<p>unclosed <b>bold", "unclosed bold"),
         ("", ""),
+        ("<p>a<!-- <p>left out</p> -->b", "ab"),
+        ("<!DOCTYPE html><?xml version='1'?><p>a", "a"),
+        ("<p title='3 > 2'>a</p><a href=\">\">b</a> <b don't>c</b>", "a\n\nb c"),
+        ("BP <120, 5 < 6 and 7 > 6", "BP <120, 5 < 6 and 7 > 6"),
+        ("<p>a</p><!-- begun, not ended", "a\n\n<!-- begun, not ended"),
+        ("<p>a</p><b class=", "a\n\n<b class="),
+        ("<p>a <b x='>c</b> d", "a c d"),
+        ("<SCRIPT>if (a<b) '<p>no</p>'</script >yes<style>p{", "yes"),
     ],
 )
 def test_blocks_and_lists_stay_and_scripts_go(html: str, expected: str) -> None:
     assert markdown_of(html) == expected
 
 
-def test_many_tags_are_read_in_a_time_that_grows_with_them() -> None:
+@pytest.mark.parametrize("end", ["", ">", "'>", "-->"])
+@pytest.mark.parametrize(
+    "piece",
+    ["<p>a", "<", "<!--", "<a ", "<!", "</", "<?", "<![CDATA[", "<a x='", "<a x='>'", "<li>a", "<b>a </b>", "&"],
+)
+def test_whatever_it_is_is_read_in_a_time_that_grows_with_it(piece: str, end: str) -> None:
+    began = time.process_time()
+    markdown_of(piece * (100_000 // len(piece)) + end)
+    assert time.process_time() - began < 2
+
+
+def test_of_many_tags_no_text_is_lost() -> None:
     assert markdown_of("<p>a" * 20_000).count("a") == 20_000

@@ -1,5 +1,6 @@
 """Reading the record from outside: the one place that decides what a look-up finds, and in which order it refuses."""
 
+import asyncio
 import logging
 import re
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from typing import Final, Protocol
 
 from osler.kernel.errors import BlobsUnavailableError, CorruptedError, EmptyAudioError, ErasedError, NotFoundError
 from osler.kernel.transactions import Database, Transaction
-from osler.notes.model import WrittenText
+from osler.notes.model import ContentType, WrittenText
 from osler.notes.ports import DocumentRepository, NoteRepository
 from osler.release import projection
 from osler.release.model import DOCUMENT, NOTE, ReleasedDocument, ReleasedKind
@@ -134,11 +135,12 @@ class PublicReadingService:
         """
         async with self._database.read() as transaction:
             variant, document = await self._document(transaction, organization_id, encounter_id, document_id)
-            text = None
+            content = None
             if document.kind is ReleasedKind.DOCUMENT:
-                text = projection.markdown(await self._content(transaction, document))
+                content = await self._content(transaction, document)
             elif document.kind is not ReleasedKind.TRANSCRIPT:
                 raise LookupRefusedError(LookupReason.UNSUPPORTED_DOCUMENT_TYPE)
+        text = None if content is None else await self._markdown(content)
         return projection.detail(document, variant, text)
 
     async def transcript(self, organization_id: str, encounter_id: str, document_id: str) -> PublicTranscript:
@@ -226,6 +228,11 @@ class PublicReadingService:
         if content is None:
             raise LookupRefusedError(LookupReason.DOCUMENT_NOT_FOUND)
         return content
+
+    async def _markdown(self, content: WrittenText) -> str:
+        if content.content_type is ContentType.HTML:  # which a client wrote, of whatever length
+            return await asyncio.to_thread(projection.markdown, content)
+        return projection.markdown(content)
 
     async def _source(self, transaction: Transaction, document: ReleasedDocument) -> WrittenText | None:
         organization_id, source_id = document.organization_id, document.source_id
