@@ -13,6 +13,7 @@ from osler.bootstrap import Core
 from osler.encounters.model import Encounter, ErasureReason, ErasureScope
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import CorruptedError, ErasedError, NotFoundError
+from osler.kernel.transactions import Transaction, joining
 from osler.notes.checklist import (
     ChecklistItem,
     ChecklistName,
@@ -210,16 +211,23 @@ async def test_the_checklist_is_of_the_correction_that_came_last(
     broken.fails = False
     session_id = await a_visit(clinician)
     core, ids = clinician.core, (clinician.organization.id, session_id)
+    effects: list[str] = []
 
     async def correct(text: str) -> None:
-        await core.transcript_editing.correct(
-            clinician.user_as_actor,
-            *ids,
-            Correction({}, [TurnCorrection(0, text, None)]),
-            user_id=clinician.user.id,
-        )
+        async def took_effect(transaction: Transaction) -> None:
+            effects.append(text)
 
-    await asyncio.gather(*(correct(f"Correction {number}.") for number in range(3)))
+        with joining(took_effect):
+            await core.transcript_editing.correct(
+                clinician.user_as_actor,
+                *ids,
+                Correction({}, [TurnCorrection(0, text, None)]),
+                user_id=clinician.user.id,
+            )
+
+    texts = [f"Correction {number}." for number in range(3)]
+    await asyncio.gather(*map(correct, texts))
+    assert sorted(effects) == texts  # each once, in the transaction that stored it
     checklist, version = await core.checklists.get(*ids), await core.transcripts.current(*ids)
     assert version is not None and version.version == 4
     assert checklist.transcript_id == version.id and checklist.created_at == version.created_at

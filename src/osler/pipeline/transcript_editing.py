@@ -1,5 +1,6 @@
 """The arrow from a person's correction of a transcript to what rests on it: a new version, stale notes, the release."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,10 @@ class _Ahead:
 
     former: str
     covered: ReadItems | None
+
+
+class _OvertakenError(Exception):
+    """Another version came into use meanwhile."""
 
 
 class TranscriptEditing:
@@ -76,18 +81,18 @@ class TranscriptEditing:
         while True:
             tries += 1
             ahead = await self._read_ahead(organization_id, encounter_id, correction, version)
-            stored = await self._store(
-                actor,
-                organization_id,
-                encounter_id,
-                correction,
-                user_id=user_id,
-                version=version,
-                ahead=ahead,
-                anyway=tries == _MOST_TRIES,
-            )
-            if stored is not None:
-                return stored
+            # Left by an error, as a transaction that commits nothing would tell whoever takes part that it took effect.
+            with suppress(_OvertakenError):
+                return await self._store(
+                    actor,
+                    organization_id,
+                    encounter_id,
+                    correction,
+                    user_id=user_id,
+                    version=version,
+                    ahead=ahead,
+                    anyway=tries == _MOST_TRIES,
+                )
 
     async def _read_ahead(
         self, organization_id: str, encounter_id: str, correction: Correction, version: int | None
@@ -116,10 +121,11 @@ class TranscriptEditing:
         version: int | None,
         ahead: _Ahead | None,
         anyway: bool,
-    ) -> TranscriptVersion | None:
+    ) -> TranscriptVersion:
         """Store the corrected transcript and all that follows.
 
-        None if another version came into use since ``ahead`` was read, unless it is to be stored ``anyway``.
+        Raises _OvertakenError if another version came into use since ``ahead`` was read, unless it is to be stored
+        ``anyway``.
         """
         async with self._database.write() as transaction:
             encounter = await self._encounters.content_allowed(transaction, organization_id, encounter_id)
@@ -135,7 +141,7 @@ class TranscriptEditing:
                 return standing
             overtaken = ahead is None or ahead.former != standing.id
             if self._checklists is not None and overtaken and not anyway:
-                return None
+                raise _OvertakenError
             stored = await self._transcripts.store_correction(
                 transaction, standing, transcript, author_id=user_id, at=self._clock.now()
             )
