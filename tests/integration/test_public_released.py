@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
 
 from osler.access.model import ReleasePolicy
 from osler.bootstrap import Core
@@ -17,7 +20,7 @@ from osler.release.reading import (
     PublicStatus,
 )
 from osler.speech.correction import Correction, TurnCorrection
-from osler.storage.database import connection_of
+from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.tables.release import released_documents
 from tests.pipeline_lab import CLIENT
 from tests.reading_lab import Practice, opened, refused, settled
@@ -205,3 +208,35 @@ async def test_a_name_outlives_the_key_that_it_was_sealed_under(practice: Practi
         [row] = (await connection_of(transaction).execute(released_documents.select())).all()
     assert row.sealed and before["note"] and row.sealed != before["note"]
     assert (await practice.document(visit, ReleasedKind.DOCUMENT)).title == title != "Consult note"
+
+
+async def test_what_was_released_before_outsiders_could_read_it_is_shown_to_them(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with opened(tmp_path, database_url) as core:
+        practice = await settled(core)
+        visit = await practice.visit(said=(0, 1), note=True)
+        before = await practice.shown(visit)
+        texts = [each for each in before.documents if each.kind is ReleasedKind.DOCUMENT]
+        assert [each.title for each in texts] == ["SOAP note"]
+    former = SqlDatabase(database_url)
+    async with former.write() as transaction:
+        await transaction.connection.run_sync(without_public_reading)
+    await former.dispose()
+    async with opened(tmp_path, database_url) as core:
+        again = Practice(core, practice.organization, practice.user)
+        # All but the title, which was not kept then.
+        shown = [each._replace(title="Consult note") if each in texts else each for each in before.documents]
+        assert await again.shown(visit) == before._replace(documents=tuple(shown))
+        read = await again.reading.document(again.organization.id, visit.id, texts[0].id)
+        assert read.text and read.updated_at >= read.created_at
+        await again.erase(visit, ErasureScope.EVERYTHING)
+        assert await refused(again.shown(visit)) == "encounter_not_found"
+
+
+def without_public_reading(connection: Connection) -> None:
+    """Take the database back to the revision before the public API's."""
+    config = Config()
+    config.set_main_option("script_location", "osler.storage:migrations")
+    config.attributes["connection"] = connection
+    command.downgrade(config, "0008_subjects_of_answers")
