@@ -14,8 +14,11 @@ _MARKUP: Final = re.compile(r"[\\`*_\[\]#|]")
 _MARK: Final = re.compile(r"[ \t]*(?:>[ \t]?)*(?:[-+*][ \t]+|\d{1,9}[.)][ \t]+)?")
 _HEADING: Final = re.compile(r"[ \t]{0,3}#{1,6}(?=[ \t]|\Z)[ \t]*(.*?)[ \t#]*")
 _DIVIDER: Final = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t]*|[ \t]*[|:\- \t]+")
-_TEXT_OF_HTML: Final = re.compile(r"<(h[1-6])\b[^>]*>(.*?)</\1\s*>|<[^>]*>|([^<]+)", re.IGNORECASE | re.DOTALL)
-_TAG: Final = re.compile(r"<[^>]*>")
+# What is begun in vain ends where the next of its kind begins: else a text of such was searched to its end from each.
+_TEXT_OF_HTML: Final = re.compile(
+    r"<(h[1-6])\b[^<>]*>((?:(?!<h[1-6]\b).)*?)</\1\s*>|<[^<>]*>|([^<]+)", re.IGNORECASE | re.DOTALL
+)
+_TAG: Final = re.compile(r"<[^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
