@@ -43,10 +43,15 @@ class EncounterCoding:
         """Code a visit. Raises TerminologyMissingError, NoClinicalContentError."""
         async with self._database.write() as transaction:
             asked = await self._coding.open(transaction, job)
+        if asked is None:
+            return
+        # The first use of a system reads its index, and other writers are not to wait for that.
+        terminology = await asyncio.to_thread(self._terminologies.get, asked[0].coding_system)
+        async with self._database.write() as transaction:
+            asked = await self._coding.open(transaction, job)
             if asked is None:
                 return
             codes, visit = asked
-            terminology = await asyncio.to_thread(self._terminologies.get, codes.coding_system)
             if not self._coding.rests_on(codes, visit, terminology):  # note or transcript are others by now
                 await self._coding.follow(transaction, job.organization_id, codes.encounter_id)
                 return
