@@ -105,15 +105,26 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def tidy_end() -> Iterator[None]:
     """Let SIGTERM end a measurement as Ctrl-C does: what it started and wrote is gone when it has ended."""
+    ended_by = signal.SIGINT
 
     def leave(number: int, frame: object) -> None:
-        sys.exit(128 + number)
+        # By way of Ctrl-C, which an event loop answers between two steps; an exception from here would break into one.
+        nonlocal ended_by
+        ended_by = signal.SIGTERM
+        signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    # Set even if it stands so: a shell starts what is in the background with Ctrl-C ignored.
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, leave),
+    }
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(128 + ended_by)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
