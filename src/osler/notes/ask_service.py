@@ -44,7 +44,7 @@ class AskService:
         Raises NotFoundError, ErasedError, ConflictError (neither a text in hand nor anything in the visit).
         """
         sources = await self._gathered(organization_id, encounter_id)
-        text = markdown_of(content.text) if content.content_type is ContentType.HTML else content.text
+        text = await _markdown(content)
         if not sources.transcript.turns and not sources.others and not text.strip():
             raise ConflictError(NOTHING)
         question = Question(command, text, sources, date.fromisoformat(sources.facts["visit_date"]))
@@ -63,8 +63,12 @@ class AskService:
         for note in reversed(versions):
             if note.status is not TextStatus.CREATED or note.content is None:
                 continue
-            is_html = note.content.content_type is ContentType.HTML
-            text = markdown_of(note.content.text) if is_html else note.content.text
-            own = Source(SourceKind.CONSULT_NOTE, note.id, paragraphs(text))
+            own = Source(SourceKind.CONSULT_NOTE, note.id, paragraphs(await _markdown(note.content)))
             return replace(sources, others=(*sources.others, own)) if own.paragraphs else sources
         return sources
+
+
+async def _markdown(content: WrittenText) -> str:
+    if content.content_type is ContentType.HTML:  # of whatever length
+        return await asyncio.to_thread(markdown_of, content.text)
+    return content.text
