@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import unescape
 from importlib.resources import files
 from statistics import median_low
 from typing import Any, Final
 
+from osler.notes.html_reading import markdown_of
 from osler.notes.writing import VoiceProfile
 
 _HEADING: Final = re.compile(
@@ -21,8 +21,6 @@ _HEADING: Final = re.compile(
     re.MULTILINE,
 )
 _LABEL: Final = re.compile(r"^\s*(?:[-*+•]\s+)?(?:\*\*)?(?P<label>[A-Za-z][\w /&-]{0,38}?)(?:\*\*)?:", re.MULTILINE)
-_ELEMENT: Final = re.compile(r"<h[1-6][^>]*>(.*?)</h[1-6]>", re.IGNORECASE | re.DOTALL)
-_LINE_ENDS: Final = re.compile(r"<(?:br|/p|/li|/div|/ul|/ol)\b[^>]*>", re.IGNORECASE)
 _TAG: Final = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 
 
@@ -80,10 +78,7 @@ def _tables() -> _Tables:
 
 def _plain(note: str) -> str:
     """Return a note without the elements of HTML, its headings as those of Markdown."""
-    if not _TAG.search(note):
-        return note
-    text = _LINE_ENDS.sub("\n", _ELEMENT.sub(r"\n# \1\n", note))
-    return unescape(_TAG.sub("", text))
+    return markdown_of(note) if _TAG.search(note) else note
 
 
 def _headings_of(texts: Sequence[str]) -> dict[str, str]:
