@@ -20,8 +20,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from osler.engines.grounded.asking import GroundedAssistant
-from osler.engines.grounded.forms import GroundedFormFiller
+from osler.engines.grounded.asking.assistant import GroundedAssistant
+from osler.engines.grounded.forms.filler import GroundedFormFiller
 from osler.notes.asking import AnswerKind, Question
 from osler.notes.forms import FormAnswer, FormQuestion, given_answer, read_form
 from osler.notes.model import Evidence

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from osler.engines.grounded.checklist import GroundedChecklistReader
+from osler.engines.grounded.checklist.reader import GroundedChecklistReader
 from osler.notes.checklist import ChecklistItem, ChecklistName
 from osler.speech.model import CLINICIAN, PATIENT, Transcript, Turn, other
 from osler_evals.tables import Column, table

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from osler.engines.grounded.asking import NOT_SAID, GroundedAssistant
+from osler.engines.grounded.asking.assistant import NOT_SAID, GroundedAssistant
 from osler.notes.asking import AnswerKind, AnswerPart, Question
 from osler.notes.model import SourceKind
 from osler.notes.writing import Source, VisitSources

@@ -3,7 +3,7 @@
 import pytest
 from osler_evals.checklist_items import Visit, judge, visits
 
-from osler.engines.grounded.checklist import GroundedChecklistReader
+from osler.engines.grounded.checklist.reader import GroundedChecklistReader
 from osler.notes.checklist import ChecklistItem, ChecklistName
 from osler.speech.model import Transcript, Turn, Word
 

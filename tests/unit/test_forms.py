@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from osler.engines.grounded.forms import GroundedFormFiller
+from osler.engines.grounded.forms.filler import GroundedFormFiller
 from osler.notes.forms import FormAnswer, given_answer, read_form
 from osler.notes.model import SourceKind
 from osler.notes.writing import Source, VisitSources

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from osler.engines.grounded.forms_dates import dates_in
+from osler.engines.grounded.forms.dates import dates_in
 from osler.notes.form_dates import Precision, read_format
 
 THURSDAY = date(2024, 3, 14)

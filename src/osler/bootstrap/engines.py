@@ -90,7 +90,7 @@ def note_service() -> "NoteService":
 @cache
 def form_filler() -> "FormFiller":
     """Return what answers forms, which needs no weights and no network."""
-    from osler.engines.grounded.forms import GroundedFormFiller
+    from osler.engines.grounded.forms.filler import GroundedFormFiller
 
     return GroundedFormFiller()
 
@@ -98,7 +98,7 @@ def form_filler() -> "FormFiller":
 @cache
 def checklist_reader() -> "ChecklistReader":
     """Return what reads what a visit covered, which needs no weights and no network."""
-    from osler.engines.grounded.checklist import GroundedChecklistReader
+    from osler.engines.grounded.checklist.reader import GroundedChecklistReader
 
     return GroundedChecklistReader()
 
@@ -106,7 +106,7 @@ def checklist_reader() -> "ChecklistReader":
 @cache
 def assistant() -> "Assistant":
     """Return what answers questions about a visit, which needs no weights and no network."""
-    from osler.engines.grounded.asking import GroundedAssistant
+    from osler.engines.grounded.asking.assistant import GroundedAssistant
 
     return GroundedAssistant()
 

@@ -3,6 +3,8 @@
 Revision 0009_public_api, after 0008_subjects_of_answers.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,7 +16,11 @@ branch_labels = None
 depends_on = None
 
 _SHOWN = "purpose = 'care' AND state <> 'erased'"
-_COLUMNS = {"updated_at": Time(), "audio_duration": sa.Double(), "sealed": sa.LargeBinary()}
+_COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
+    "updated_at": Time(),
+    "audio_duration": sa.Double(),
+    "sealed": sa.LargeBinary(),
+}
 _LISTED = "action = 'encounters.disclosed'"
 
 

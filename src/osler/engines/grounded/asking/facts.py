@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from osler.engines.grounded.asking_doses import doses
-from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources, stem
-from osler.engines.grounded.asking_replies import Reply, listed, replied
-from osler.engines.grounded.asking_search import question_topic
-from osler.engines.grounded.asking_sightings import advises_against, holds, intent
-from osler.engines.grounded.asking_summary import told
-from osler.engines.grounded.asking_topics import Topic, Unit
-from osler.engines.grounded.forms_options import expression, generic
+from osler.engines.grounded.asking.doses import doses
+from osler.engines.grounded.asking.passages import Passage, ReadSource, Sources, stem
+from osler.engines.grounded.asking.replies import Reply, listed, replied
+from osler.engines.grounded.asking.search import question_topic
+from osler.engines.grounded.asking.sightings import advises_against, holds, intent
+from osler.engines.grounded.asking.summary import told
+from osler.engines.grounded.asking.topics import Topic, Unit
+from osler.engines.grounded.forms.options import expression, generic
 from osler.notes.model import Experiencer, Finding, FindingKind, Temporality
 from osler.notes.tokens import numbers
 

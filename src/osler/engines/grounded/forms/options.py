@@ -6,8 +6,8 @@ from enum import Enum, auto
 from functools import cache
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, stem
-from osler.engines.grounded.asking_topics import Topic
+from osler.engines.grounded.asking.passages import Passage, stem
+from osler.engines.grounded.asking.topics import Topic
 from osler.engines.grounded.lexicon import table
 from osler.notes.tokens import numbers
 

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from osler.engines.grounded.asking_sightings import command
+from osler.engines.grounded.asking.sightings import command
 from osler.engines.grounded.reading import read
 from osler.notes.model import FindingKind
 from osler.speech.model import CLINICIAN, Turn

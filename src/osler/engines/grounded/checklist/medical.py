@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from osler.engines.grounded.checklist_lines import Line, Lines, Reply, about_another, said
+from osler.engines.grounded.checklist.lines import Line, Lines, Reply, about_another, said
 from osler.engines.grounded.questions import Answer
 from osler.engines.grounded.standing import is_general
 from osler.notes.checklist import ChecklistItem, ChecklistName

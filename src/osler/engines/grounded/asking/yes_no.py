@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, Sources
-from osler.engines.grounded.asking_replies import Reply, replied
-from osler.engines.grounded.asking_sightings import Sighting, intent, sightings
-from osler.engines.grounded.asking_topics import Topic, topic_of
+from osler.engines.grounded.asking.passages import Passage, Sources
+from osler.engines.grounded.asking.replies import Reply, replied
+from osler.engines.grounded.asking.sightings import Sighting, intent, sightings
+from osler.engines.grounded.asking.topics import Topic, topic_of
 
 _YES_NO: Final = re.compile(
     r"(and |so |but )?(did|does|do|has|have|had|is|are|was|were|any|can|could|will|should)\b"

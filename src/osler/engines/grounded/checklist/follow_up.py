@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from osler.engines.grounded.checklist_lines import Line, Lines, said
+from osler.engines.grounded.checklist.lines import Line, Lines, said
 from osler.engines.grounded.plans import plans
 from osler.engines.grounded.questions import Answer
 from osler.notes.checklist import ChecklistItem, ChecklistName

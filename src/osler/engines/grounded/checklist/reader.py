@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from osler.engines.grounded.checklist_consent import consent
-from osler.engines.grounded.checklist_follow_up import follow_up
-from osler.engines.grounded.checklist_identity import identity
-from osler.engines.grounded.checklist_lines import Lines
-from osler.engines.grounded.checklist_medical import allergies, medications
+from osler.engines.grounded.checklist.consent import consent
+from osler.engines.grounded.checklist.follow_up import follow_up
+from osler.engines.grounded.checklist.identity import identity
+from osler.engines.grounded.checklist.lines import Lines
+from osler.engines.grounded.checklist.medical import allergies, medications
 from osler.kernel.engine_record import EngineRecord
 from osler.notes.checklist import ChecklistItem
 from osler.speech.model import Transcript

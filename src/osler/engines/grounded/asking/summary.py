@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from osler.engines.grounded.addressing import to_patient
-from osler.engines.grounded.asking_editing import in_plain_words
-from osler.engines.grounded.asking_passages import Sources
-from osler.engines.grounded.asking_replies import Reply
+from osler.engines.grounded.asking.editing import in_plain_words
+from osler.engines.grounded.asking.passages import Sources
+from osler.engines.grounded.asking.replies import Reply
 from osler.engines.grounded.phrasing import Line
 from osler.engines.grounded.rewriting import Reference
 from osler.notes.grounding import check

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, Sources, read_sources
-from osler.engines.grounded.asking_sightings import Sighting, intent, sightings
-from osler.engines.grounded.asking_topics import Topic, topic_of
-from osler.engines.grounded.forms_dates import SaidDate, dates_in
-from osler.engines.grounded.forms_options import (
+from osler.engines.grounded.asking.passages import Passage, Sources, read_sources
+from osler.engines.grounded.asking.sightings import Sighting, intent, sightings
+from osler.engines.grounded.asking.topics import Topic, topic_of
+from osler.engines.grounded.forms.dates import SaidDate, dates_in
+from osler.engines.grounded.forms.options import (
     Kind,
     expression,
     generic,
@@ -20,7 +20,7 @@ from osler.engines.grounded.forms_options import (
     option_of_numbers,
     sides_of,
 )
-from osler.engines.grounded.forms_texts import FormTexts
+from osler.engines.grounded.forms.texts import FormTexts
 from osler.kernel.engine_record import EngineRecord
 from osler.notes.forms import AnswerType, FormAnswer, FormQuestion
 from osler.notes.model import Evidence, FindingKind, SourceKind

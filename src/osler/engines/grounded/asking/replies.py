@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage
+from osler.engines.grounded.asking.passages import Passage
 from osler.notes.model import Evidence, SourceKind
 from osler.speech.model import CLINICIAN, PATIENT
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, ReadSource
+from osler.engines.grounded.asking.passages import Passage, ReadSource
 from osler.notes.grounding import frequencies_in, units_in
 from osler.notes.model import Experiencer, FindingKind, Temporality
 from osler.notes.tokens import numbers

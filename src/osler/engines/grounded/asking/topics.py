@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, stem
+from osler.engines.grounded.asking.passages import Passage, stem
 from osler.engines.grounded.lexicon import table
 from osler.engines.grounded.reading import read
 from osler.notes.model import Finding, FindingKind

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from osler.engines.grounded.checklist_lines import Line, Lines, Reply, said
+from osler.engines.grounded.checklist.lines import Line, Lines, Reply, said
 from osler.notes.checklist import ChecklistItem, ChecklistName
 from osler.notes.model import Evidence, FindingKind
 

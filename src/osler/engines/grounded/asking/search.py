@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, Sources, stem
-from osler.engines.grounded.asking_replies import Reply, replied
-from osler.engines.grounded.asking_sightings import holds, intent
-from osler.engines.grounded.asking_topics import Topic, topic_of
+from osler.engines.grounded.asking.passages import Passage, Sources, stem
+from osler.engines.grounded.asking.replies import Reply, replied
+from osler.engines.grounded.asking.sightings import holds, intent
+from osler.engines.grounded.asking.topics import Topic, topic_of
 from osler.notes.model import FindingKind
 from osler.notes.tokens import numbers, tokenize
 from osler.speech.model import PATIENT

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, ReadSource
-from osler.engines.grounded.asking_topics import Topic, Unit
+from osler.engines.grounded.asking.passages import Passage, ReadSource
+from osler.engines.grounded.asking.topics import Topic, Unit
 from osler.engines.grounded.context import FAMILY, HISTORICAL, HYPOTHETICAL, NEGATED, POSSIBLE, context
 from osler.engines.grounded.lexicon import Term, table
 from osler.engines.grounded.questions import Answer, about_family, denies

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from osler.engines.grounded.asking_editing import edited
-from osler.engines.grounded.asking_facts import NONE, facts_of
-from osler.engines.grounded.asking_passages import Sources, read_sources
-from osler.engines.grounded.asking_replies import Reply, quotes
-from osler.engines.grounded.asking_search import nearest, searched
-from osler.engines.grounded.asking_sightings import command as wanted
-from osler.engines.grounded.asking_summary import lay_summary, visit_summary
-from osler.engines.grounded.asking_yes_no import is_yes_no, polar
+from osler.engines.grounded.asking.editing import edited
+from osler.engines.grounded.asking.facts import NONE, facts_of
+from osler.engines.grounded.asking.passages import Sources, read_sources
+from osler.engines.grounded.asking.replies import Reply, quotes
+from osler.engines.grounded.asking.search import nearest, searched
+from osler.engines.grounded.asking.sightings import command as wanted
+from osler.engines.grounded.asking.summary import lay_summary, visit_summary
+from osler.engines.grounded.asking.yes_no import is_yes_no, polar
 from osler.kernel.engine_record import EngineRecord
 from osler.notes.asking import AnswerKind, AnswerPart, Question
 from osler.notes.model import SourceKind

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
-from osler.engines.grounded.asking_passages import Passage, ReadSource, Sources, stem
-from osler.engines.grounded.asking_sightings import Sighting, intent
-from osler.engines.grounded.asking_topics import Topic, Unit, topic_of
-from osler.engines.grounded.forms_measured import asked_for, measured
+from osler.engines.grounded.asking.passages import Passage, ReadSource, Sources, stem
+from osler.engines.grounded.asking.sightings import Sighting, intent
+from osler.engines.grounded.asking.topics import Topic, Unit, topic_of
+from osler.engines.grounded.forms.measured import asked_for, measured
 from osler.engines.grounded.phrasing import Line
 from osler.notes.forms import FormAnswer, FormQuestion
 from osler.notes.model import Evidence

@@ -1,0 +1,1 @@
+"""Questions about one visit, answered in its own words."""

@@ -1,0 +1,1 @@
+"""What a visit covered, read from its own words."""

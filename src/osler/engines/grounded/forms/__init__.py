@@ -1,0 +1,1 @@
+"""Forms about one visit, answered from its own words."""
