@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from osler.access.model import ReleasePolicy
 from osler.access.ports import OrganizationRepository
@@ -24,6 +25,22 @@ from osler.release.ports import ReleaseRepository
 from osler.speech.model import TranscriptVersion
 from osler.speech.ports import TranscriptRepository
 from osler.speech.records import TranscriptService
+
+
+class _Releasable(Protocol):
+    """A version of something of an encounter."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def organization_id(self) -> str: ...
+
+    @property
+    def encounter_id(self) -> str: ...
+
+    @property
+    def created_at(self) -> datetime: ...
 
 
 class ReleaseService:
@@ -271,8 +288,7 @@ class ReleaseService:
             actor,
             ReleasedKind.TRANSCRIPT,
             TRANSCRIPT,
-            (transcript.organization_id, transcript.encounter_id, transcript.id),
-            transcript.created_at,
+            transcript,
             audio_duration=transcript.transcript.duration,
         )
 
@@ -282,8 +298,7 @@ class ReleaseService:
             actor,
             ReleasedKind.DOCUMENT,
             NOTE,
-            (note.organization_id, note.encounter_id, note.id),
-            note.created_at,
+            note,
             title=note.content.heading if note.content else None,
         )
 
@@ -293,8 +308,7 @@ class ReleaseService:
             actor,
             ReleasedKind.DOCUMENT,
             f"{DOCUMENT}{document.id}",
-            (document.organization_id, document.encounter_id, document.id),
-            document.created_at,
+            document,
             title=document.name,
         )
 
@@ -304,8 +318,7 @@ class ReleaseService:
             actor,
             ReleasedKind.BILLING,
             BILLING,
-            (codes.organization_id, codes.encounter_id, codes.id),
-            codes.created_at,
+            codes,
         )
 
     async def _show_checklist(self, transaction: Transaction, actor: Actor, checklist: EncounterChecklist) -> None:
@@ -314,8 +327,7 @@ class ReleaseService:
             actor,
             ReleasedKind.CHECKLIST,
             CHECKLIST,
-            (checklist.organization_id, checklist.encounter_id, checklist.id),
-            checklist.created_at,
+            checklist,
         )
 
     async def _make_readable(
@@ -324,8 +336,7 @@ class ReleaseService:
         actor: Actor,
         kind: ReleasedKind,
         slot: str,
-        source: tuple[str, str, str],
-        created_at: datetime,
+        source: _Releasable,
         *,
         audio_duration: float | None = None,
         title: str | None = None,
@@ -333,9 +344,9 @@ class ReleaseService:
         """Make a document readable from outside. This is the one place where it happens: what must be told of it (the
         audit's entry, a webhook's event) is written here, in the same transaction.
 
-        ``source`` is organization, encounter and the version that is shown.
+        ``source`` is the version that is shown.
         """
-        organization_id, encounter_id, source_id = source
+        organization_id, encounter_id = source.organization_id, source.encounter_id
         now = self._clock.now()
         released = await self._releases.put(
             transaction,
@@ -345,8 +356,8 @@ class ReleaseService:
                 encounter_id=encounter_id,
                 kind=kind,
                 slot=slot,
-                source_id=source_id,
-                created_at=created_at,
+                source_id=source.id,
+                created_at=source.created_at,
                 released_at=now,
                 updated_at=now,
                 audio_duration=audio_duration,
@@ -359,7 +370,7 @@ class ReleaseService:
             actor=actor,
             action="document.released",
             at=now,
-            subject={"encounter": encounter_id, "document": released.id, "source": source_id},
+            subject={"encounter": encounter_id, "document": released.id, "source": source.id},
             detail={"kind": kind.value},
         )
         await self._audit.append(transaction, [event])
