@@ -6,9 +6,6 @@ A test of anything that keeps data is asynchronous and runs once per database::
 
     from osler.storage.database import SqlDatabase
 
-# Each of some thousand processes that the tests start would compile every module anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
     pytestmark = pytest.mark.anyio
 
 

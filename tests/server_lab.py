@@ -144,12 +144,6 @@ class Server(OslerProcess):
         return httpx.get(self.url + path, timeout=30, **more)
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return how long a process has computed, in user and system mode together (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def connections(pid: int) -> set[tuple[str, str]]:
     """Return the internet sockets of a process: (own address and port, the other's), as proc(5) writes them."""
     links = []

@@ -36,9 +36,11 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. A new deployment is made at the first start, as osler init does."""
+    from osler.cli.process import begin_start, run_until_stopped
+
+    begin_start()
     from osler import logs
     from osler.bootstrap import read_settings
-    from osler.cli.process import run_until_stopped
 
     settings = read_settings()
     logs.configure(settings.log_level)
@@ -55,6 +57,7 @@ async def _serve(settings: "Settings", listener: socket.socket, stop: "Stop", *,
     from osler.api.app import create_app
     from osler.api.scribe.live_stream import MOST_AUDIO
     from osler.api.wire import MOST_HEAD, Http
+    from osler.cli.process import end_start
 
     log = structlog.get_logger()
 
@@ -66,6 +69,7 @@ async def _serve(settings: "Settings", listener: socket.socket, stop: "Stop", *,
 
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
+            end_start()
             host, port = listener.getsockname()[:2]
             log.info("ready", host=host, port=port, database=_kind(settings), blobs=_place(settings))
 

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
 
 def worker() -> None:
     """Run jobs until SIGTERM or Ctrl-C; what is not done then is handed over to the other workers."""
+    from osler.cli.process import begin_start, run_until_stopped
+
+    begin_start()
     from osler import logs
     from osler.bootstrap import read_settings
-    from osler.cli.process import run_until_stopped
 
     settings = read_settings()
     logs.configure(settings.log_level)
@@ -21,9 +23,11 @@ def worker() -> None:
 async def _work(settings: "Settings", stop: "Stop") -> None:
     import structlog
 
+    from osler.cli.process import end_start
     from osler.cli.serve import opened_for_service
 
     async with opened_for_service(settings, execute=True):
+        end_start()
         structlog.get_logger().info("ready")
         await stop.wait()
     structlog.get_logger().info("stopped")
