@@ -3,6 +3,7 @@ PYTHON ?= python3
 AUDIO ?= examples/sample-visit/visit.ogg
 BIN := .venv/bin
 LOCK := requirements/$(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])').txt
+TEST_PROCESSES ?= 2
 STAMP := .venv/.installed
 
 .DELETE_ON_ERROR:
@@ -22,8 +23,10 @@ models: install
 demo: models
 	$(BIN)/osler demo '$(AUDIO)'
 
+# Two processes take the tests in turns; those that put both cores to work, or kill at chosen instants, come one by one.
 test: models
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -m '' -n $(TEST_PROCESSES) --dist worksteal --ignore tests/engine --ignore tests/faults
+	$(BIN)/python -m pytest -m '' tests/engine tests/faults
 
 test-fast: install
 	$(BIN)/python -m pytest -x -q
