@@ -104,7 +104,7 @@ class ToneDetector:
 
     record = EngineRecord("tone-detector", "1")
 
-    def regions(self, samples: Samples) -> list[TimeSpan]:
+    def regions(self, samples: Samples, *, between: Callable[[], None] = lambda: None) -> list[TimeSpan]:
         loud = np.flatnonzero(np.abs(samples) > 0.01)
         return [TimeSpan(loud[0] / SAMPLE_RATE, (loud[-1] + 1) / SAMPLE_RATE)] if len(loud) else []
 

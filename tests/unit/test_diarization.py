@@ -1,6 +1,6 @@
 """Voices are told apart and counted, blocks joined, words placed in speech and given to voices - on made-up voices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -188,7 +188,7 @@ class LoudnessDetector:
     def __init__(self) -> None:
         self.longest = 0
 
-    def regions(self, samples: Samples) -> list[TimeSpan]:
+    def regions(self, samples: Samples, *, between: Callable[[], None] = lambda: None) -> list[TimeSpan]:
         self.longest = max(self.longest, len(samples))
         loud = np.abs(samples[: len(samples) // 160 * 160]).reshape(-1, 160).max(axis=1) > 0.1
         edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(int)))

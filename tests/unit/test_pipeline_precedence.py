@@ -99,6 +99,78 @@ async def test_a_live_segment_goes_between_two_pieces_of_a_recording_that_goes_o
     assert [w.heard for t in heard.turns for w in t.words] == [f"w{s}" for s in range(60)]
 
 
+class Mishearing(SlowTranscriber):
+    """Hears a blood pressure that cannot be, in words of a second each, so that it is asked to listen again."""
+
+    def transcribe(
+        self,
+        samples: Samples,
+        regions: Sequence[TimeSpan],
+        *,
+        language: str | None,
+        vocabulary: str,
+        done: Callable[[float], None] = lambda seconds: None,
+    ) -> Recognition:
+        super().transcribe(samples, regions, language=language, vocabulary=vocabulary, done=done)
+        words = ("145", "over", "192")
+        return Recognition(tuple(HeardWord(word, s + 0.1, s + 0.9, 0.9) for s, word in enumerate(words)), "en")
+
+
+async def test_a_live_segment_does_not_wait_for_the_end_of_a_second_hearing() -> None:
+    transcriber = Mishearing()
+    engines = engines_on(transcriber)
+    batch = asyncio.create_task(engines.batch(Noise(60), "en"))
+    await until(lambda: len(transcriber.log) > 63)
+    begun = len(transcriber.log)
+    await engines.live(Noise(5), "en")
+    assert transcriber.log.index(5) <= begun + 2
+    await batch
+    assert transcriber.log.count(60) == 120 and transcriber.most_at_once == 1
+
+
+class SlowDetector(ToneDetector):
+    """Looks through a second of sound at a time, and counts them."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def regions(self, samples: Samples, *, between: Callable[[], None] = lambda: None) -> list[TimeSpan]:
+        for _ in range(len(samples) // SAMPLE_RATE):
+            between()
+            self.looks += 1
+            time.sleep(0.01)
+        return super().regions(samples)
+
+
+async def test_a_live_segment_does_not_wait_until_a_recording_was_searched_for_speech() -> None:
+    detector, transcriber = SlowDetector(), SlowTranscriber(pace=0.0)
+    engines = SpeechEngines(lambda: SpeechService(detector, transcriber, ToneEncoder()))
+    batch = asyncio.create_task(engines.batch(Noise(300), "en"))
+    await until(lambda: detector.looks > 3)
+    await engines.live(Noise(5), "en")
+    assert set(transcriber.log) == {5} and detector.looks < 150
+    await batch
+
+
+class Arriving(Noise):
+    """Sound that is decoded slowly."""
+
+    def __iter__(self) -> Iterator[Samples]:
+        for chunk in super().__iter__():
+            time.sleep(0.01)
+            yield chunk
+
+
+async def test_a_live_segment_does_not_wait_until_a_recording_was_decoded() -> None:
+    transcriber, sound = SlowTranscriber(pace=0.0), Arriving(300)
+    engines = engines_on(transcriber)
+    batch = asyncio.create_task(engines.batch(sound, "en"))
+    await until(lambda: sound.seconds > 3)
+    await engines.live(Noise(5), "en")
+    assert set(transcriber.log) == {5} and sound.seconds < 150
+    await batch
+
+
 async def test_many_live_segments_all_go_ahead_and_recordings_keep_their_order() -> None:
     transcriber = SlowTranscriber(pace=0.005)
     engines = engines_on(transcriber)

@@ -1,5 +1,6 @@
 """Voice activity detection with the Silero model that the faster-whisper package carries."""
 
+from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -45,9 +46,12 @@ class SileroSpeechDetector:
             {"threshold": self._threshold, "min_silence": self._min_silence, "min_speech": self._min_speech},
         )
 
-    def regions(self, samples: Samples) -> list[TimeSpan]:
-        """Return the stretches of speech in ``samples`` (shape [n]) in seconds, to 32 ms. Raises EngineError."""
-        probabilities = self.probabilities(samples)
+    def regions(self, samples: Samples, *, between: Callable[[], None] = lambda: None) -> list[TimeSpan]:
+        """Return the stretches of speech in ``samples`` (shape [n]) in seconds, to 32 ms. Raises EngineError.
+
+        ``between`` is called before each half minute of them.
+        """
+        probabilities = self.probabilities(samples, between)
         frame = _FRAME / SAMPLE_RATE
         wanted_silence = round(self._min_silence / frame)
         found: list[tuple[int, int]] = []
@@ -71,7 +75,7 @@ class SileroSpeechDetector:
             if (last - first) * frame >= self._min_speech
         ]
 
-    def probabilities(self, samples: Samples) -> NDArray[np.float32]:
+    def probabilities(self, samples: Samples, between: Callable[[], None] = lambda: None) -> NDArray[np.float32]:
         """Return the probability of speech in every 32 ms of ``samples`` (shape [n] → [ceil(n / 512)])."""
         count = -(-len(samples) // _FRAME)
         padded = np.zeros(_CONTEXT + count * _FRAME, np.float32)
@@ -79,6 +83,7 @@ class SileroSpeechDetector:
         h = c = np.zeros((1, 1, 128), np.float32)
         heard: list[NDArray[np.float32]] = []
         for first in range(0, count, _BATCH):
+            between()
             last = min(first + _BATCH, count)
             piece = padded[first * _FRAME : last * _FRAME + _CONTEXT]
             frames = np.lib.stride_tricks.sliding_window_view(piece, _FRAME + _CONTEXT)[::_FRAME]

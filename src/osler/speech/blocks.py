@@ -1,6 +1,6 @@
 """Cut a stream of samples at pauses into blocks of at most ten minutes, so that memory stays bounded."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,10 +33,17 @@ class Block:
         return self.start + len(self.samples) / SAMPLE_RATE
 
 
-def blocks(chunks: Iterable[Samples], detector: SpeechDetector, *, max_seconds: float = MAX_BLOCK) -> Iterator[Block]:
+def blocks(
+    chunks: Iterable[Samples],
+    detector: SpeechDetector,
+    *,
+    max_seconds: float = MAX_BLOCK,
+    between: Callable[[], None] = lambda: None,
+) -> Iterator[Block]:
     """Yield the stream in blocks of at most ``max_seconds``, each cut in the middle of its longest late pause.
 
     Where speech never pauses, the block is cut at its quietest 50 ms. At most one block and its remainder are held.
+    ``between`` is called after each chunk, and before each piece of the detector's work.
     """
     size = round(max_seconds * SAMPLE_RATE)
     buffer = np.empty(size, np.float32)
@@ -49,15 +56,16 @@ def blocks(chunks: Iterable[Samples], detector: SpeechDetector, *, max_seconds: 
             held += taken
             chunk = chunk[taken:]
             if held == size and len(chunk):
-                regions = detector.regions(buffer)
+                regions = detector.regions(buffer, between=between)
                 cut = _cut(buffer, regions)
                 yield _block(start, buffer[:cut], regions)
                 buffer[: held - cut] = buffer[cut:held].copy()
                 held -= cut
                 start += cut
+        between()
     if held:
         rest = buffer[:held]
-        yield _block(start, rest, detector.regions(rest))
+        yield _block(start, rest, detector.regions(rest, between=between))
 
 
 def _block(start: int, samples: Samples, regions: Iterable[TimeSpan]) -> Block:

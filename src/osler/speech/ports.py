@@ -30,10 +30,12 @@ class SpeechDetector(Protocol):
     @property
     def record(self) -> EngineRecord: ...
 
-    def regions(self, samples: Samples) -> list[TimeSpan]:
+    def regions(self, samples: Samples, *, between: Callable[[], None] = ...) -> list[TimeSpan]:
         """Return the stretches of speech in ``samples`` (shape [n]), in seconds from its start, in order, disjoint.
 
-        They hug the speech: whoever wants a margin or wants short pauses bridged adds that himself."""
+        They hug the speech: whoever wants a margin or wants short pauses bridged adds that himself. ``between`` is
+        called before each piece of the work: ten minutes are looked through in some seconds.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ could not be, only if it is sure of the same upper value, and leaves the number 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -66,10 +66,13 @@ def hear_again(
     regions: Sequence[TimeSpan],
     transcriber: Transcriber,
     language: str,
+    *,
+    done: Callable[[float], None] = lambda seconds: None,
 ) -> tuple[HeardWord, ...]:
     """Return ``words`` with the impossible blood pressures replaced where a second hearing gives a possible one.
 
-    ``samples`` (shape [n]), ``regions`` and the words' times are those of one block. Raises EngineError.
+    ``samples`` (shape [n]), ``regions`` and the words' times are those of one block. ``done`` is called as the
+    transcriber calls it. Raises EngineError.
     """
     heard = list(words)
     for pressure in pressures(words):
@@ -85,7 +88,7 @@ def hear_again(
         if not stretch:
             continue
         vocabulary = ", ".join(data_lines("measurements_bias.txt"))
-        again = transcriber.transcribe(samples, stretch, language=language, vocabulary=vocabulary).words
+        again = transcriber.transcribe(samples, stretch, language=language, vocabulary=vocabulary, done=done).words
         for other in pressures(again):
             right = again[other.word]
             if other.can_be and other.systolic == pressure.systolic and abs(right.start - wrong.start) <= NEAR:

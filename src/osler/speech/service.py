@@ -102,12 +102,15 @@ class SpeechService:
         words: list[HeardWord] = []
         voices: list[Voices] = []
         sound = manner.by_sound
+        reached = 0.0
 
         def report(second: float) -> None:
+            nonlocal reached
+            reached = second
             progress("Transcribing", second, max(recording.declared or 0.0, second))
 
         report(0.0)
-        for block in blocks(recording, self._detector):
+        for block in blocks(recording, self._detector, between=lambda: report(reached)):
             heard, language = self._words(block, manner, language, report)
             words += heard
             if heard and sound:
@@ -150,7 +153,14 @@ class SpeechService:
         )
         words = recognition.words
         if manner.again:
-            words = hear_again(words, block.samples, block.regions, manner.transcriber, recognition.language)
+            words = hear_again(
+                words,
+                block.samples,
+                block.regions,
+                manner.transcriber,
+                recognition.language,
+                done=lambda _: report(block.end),
+            )
         placed = fit_words(words, block.regions)
         moved = [replace(w, start=w.start + block.start, end=w.end + block.start) for w in placed]
         return moved, language or (recognition.language if moved else None)
