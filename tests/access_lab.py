@@ -4,6 +4,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from osler.access.recent import Watch
 from osler.access.service import AccessService
 from osler.audit.model import AuditEntry
 from osler.audit.service import AuditService
@@ -56,7 +57,7 @@ class AccessLab:
         self.signing_keys = SqlSigningKeyRepository(self.rows)
         self.access = self.another(database, last_use_interval)
 
-    def another(self, database: Database, last_use_interval: float = 60.0) -> AccessService:
+    def another(self, database: Database, last_use_interval: float = 60.0, watch: Watch | None = None) -> AccessService:
         """Return the service as another process would have it, on a database of its own."""
         return AccessService(
             database=database,
@@ -69,6 +70,7 @@ class AccessLab:
             audit=AuditService(
                 database=database, repository=SqlAuditRepository(), chain_key=DerivedChainKey(self.secret)
             ),
+            watch=watch,
             last_use_interval=last_use_interval,
         )
 

@@ -2,7 +2,7 @@
 
 Reads two lines of JSON: keys by name, once at its start and once after it printed ``ready``, which it does as soon as
 all of the former were let in. When the last of them is refused it prints for each when it last asked and was let in:
-by the clock that all processes of a machine share, and by the time of day.
+by the clock that all processes of a machine share, and by the time of day. ``idle`` it does not ask at first.
 """
 
 import asyncio
@@ -19,12 +19,19 @@ from osler.kernel.errors import NotAllowedError
 PATIENCE = 60.0
 """Seconds after which it gives up."""
 
+IDLE = 3.5
+"""Seconds from ``ready`` on for which ``idle`` is not asked."""
+
 
 def question(core: Core, name: str, text: str) -> Callable[[], Awaitable[bool]]:
-    """Return what the server asks: the key always, with ``organization`` or ``route`` also that."""
+    """Return what the server asks: the key, or the ``token``, with ``organization`` or ``route`` also that; ``api``."""
 
     async def ask() -> bool:
+        if name == "api":
+            return (await core.public.access.recent_switches()).enabled
         try:
+            if name == "token":
+                return bool(await core.tokens.verify(text))
             key = await core.access.authenticate(KeyKind.PUBLIC, text)
         except NotAllowedError:
             return False
@@ -43,11 +50,14 @@ async def watch() -> dict[str, tuple[float, float]]:
         while not all([await ask() for ask in asked.values()]):
             await asyncio.sleep(0.01)
         print("ready", flush=True)
+        idle_until = time.monotonic() + IDLE
         asked |= {name: question(core, name, text) for name, text in json.loads(sys.stdin.readline()).items()}
         last: dict[str, tuple[float, float]] = {}
         open_still = set(asked)
         while open_still:
             for name in sorted(open_still):
+                if name == "idle" and time.monotonic() < idle_until:
+                    continue
                 begun = time.monotonic(), time.time()
                 if await asked[name]():
                     last[name] = begun

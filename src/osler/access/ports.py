@@ -143,6 +143,19 @@ class SigningKeyRepository(Protocol):
     async def retire(self, transaction: Transaction, key_id: str, at: datetime) -> None: ...
 
 
+class AccessRevisionRepository(Protocol):
+    """Which state of organizations, keys, switches and signing keys the database is in.
+
+    Whoever saves an organization or an API key, switches, or adds or retires a signing key brings another revision in
+    his own transaction; the repositories above do. A new organization or API key, which nobody can have in memory, and
+    the time of a key's last use bring none.
+    """
+
+    async def current(self, transaction: Transaction) -> str | None:
+        """Return the revision, which never comes again; None before the first change."""
+        ...
+
+
 class IdempotencyRepository(Protocol):
     """Requests that carry a key of their own. The key itself is not kept, only a blind index."""
 

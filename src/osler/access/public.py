@@ -11,6 +11,7 @@ from osler.audit.model import DEPLOYMENT, Actor, AuditEvent
 
 if TYPE_CHECKING:
     from osler.access.ports import PublicSwitchRepository
+    from osler.access.recent import Watch
     from osler.audit.ports import AuditTrail
     from osler.kernel.clock import Clock
     from osler.kernel.transactions import Database
@@ -63,8 +64,8 @@ class RecentOrganizations(Protocol):
 class PublicAccess:
     """The switches of the deployment, for requests and for operators. Every change leaves an audit event.
 
-    What requests ask is taken from memory for less than a second: a change holds at once in the process that made it
-    and within a second in every other.
+    What requests ask is taken from memory for as long as nothing was changed: a change holds at once in the process
+    that made it and within a second in every other.
     """
 
     def __init__(
@@ -75,8 +76,12 @@ class PublicAccess:
         switches: "PublicSwitchRepository",
         organizations: RecentOrganizations,
         audit: "AuditTrail",
+        watch: "Watch | None" = None,
     ) -> None:
-        """``organizations`` is the AccessService, so that what it changes holds here at once."""
+        """``organizations`` is the AccessService, so that what it changes holds here at once.
+
+        ``watch`` lets the switches stay in memory until they are changed.
+        """
         from osler.access.recent import Recent  # here: the command line's help loads this module, and no event loop
 
         self._database = database
@@ -84,7 +89,7 @@ class PublicAccess:
         self._repository = switches
         self._organizations = organizations
         self._audit = audit
-        self._recent: Recent[None, PublicSwitches] = Recent()
+        self._recent: Recent[None, PublicSwitches] = Recent(watch=watch)
 
     async def switches(self) -> PublicSwitches:
         """Return the switches as they stand now."""

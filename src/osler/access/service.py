@@ -27,7 +27,7 @@ from osler.access.ports import (
     SigningKeyRepository,
     UserRepository,
 )
-from osler.access.recent import Recent
+from osler.access.recent import Recent, Watch
 from osler.access.signing import OVERLAP, SigningKeys
 from osler.audit.model import Actor, AuditEvent
 from osler.audit.ports import AuditTrail
@@ -65,9 +65,13 @@ class AccessService:
         signing_keys: SigningKeyRepository,
         digest: KeyDigest,
         audit: AuditTrail,
+        watch: Watch | None = None,
         last_use_interval: float = INTERVAL,
     ) -> None:
-        """``last_use_interval``: seconds within which the time of a key's last use is written."""
+        """``watch`` lets keys and organizations stay in memory until they are changed.
+
+        ``last_use_interval``: seconds within which the time of a key's last use is written.
+        """
         self._database = database
         self._clock = clock
         self._organizations = organizations
@@ -76,12 +80,15 @@ class AccessService:
         self._digest = digest
         self._audit = audit
         self._signing = SigningKeys(database=database, clock=clock, repository=signing_keys, audit=audit)
-        self._read_keys: Recent[tuple[KeyKind, bytes], ApiKey] = Recent()
-        self._read_organizations: Recent[str, Organization] = Recent()
+        self._watch = watch
+        self._read_keys: Recent[tuple[KeyKind, bytes], ApiKey] = Recent(watch=watch)
+        self._read_organizations: Recent[str, Organization] = Recent(watch=watch)
         self._last_use = LastUse(self._store_last_use, last_use_interval)
 
     async def stop(self) -> None:
-        """Write when keys were last used; call it before the database is closed."""
+        """Write when keys were last used, and look no more for changes; call it before the database is closed."""
+        if self._watch is not None:
+            await self._watch.stop()
         await self._last_use.stop()
 
     # Organizations
@@ -304,8 +311,9 @@ class AccessService:
     async def authenticate(self, kind: KeyKind, presented: str) -> ApiKey:
         """Return the key whose text is ``presented``, and note its use.
 
-        A key that was read less than a second ago (:data:`osler.access.recent.FRESH`) is not read again: one that was
-        disabled or revoked stops at once in the process that did it, and within a second in every other.
+        A key that was read is not read again before something of this room was changed, or for a second where that
+        cannot be seen (:mod:`osler.access.recent`): one that was disabled or revoked stops at once in the process that
+        did it, and within a second in every other. ``last_used_at`` is that of the time when it was read.
         Raises NotAllowedError with code ``invalid_key`` (also for what cannot be a key), ``disabled_key``,
         ``revoked_key`` or ``expired_key``, in this order; MasterKeyError if the digest key cannot be loaded.
         """

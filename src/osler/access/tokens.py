@@ -13,7 +13,7 @@ from joserfc.jwk import OctKey
 from joserfc.jws import extract_compact
 
 from osler.access.model import ApiKey, SigningKey, User
-from osler.access.recent import FRESH, Recent
+from osler.access.recent import FRESH, Recent, Watch
 from osler.access.service import AccessService
 from osler.kernel.clock import Clock
 from osler.kernel.errors import NotAllowedError, NotFoundError
@@ -70,16 +70,27 @@ class BearerTokens:
     tokens end with it, within a second in every process (:data:`osler.access.recent.FRESH`).
     """
 
-    def __init__(self, *, access: AccessService, clock: Clock, lifetime: timedelta, fresh: float = FRESH) -> None:
-        """``lifetime``: how long a token is good, without the skew; ``fresh``: how long keys are remembered."""
+    def __init__(
+        self,
+        *,
+        access: AccessService,
+        clock: Clock,
+        lifetime: timedelta,
+        fresh: float = FRESH,
+        watch: Watch | None = None,
+    ) -> None:
+        """``lifetime``: how long a token is good, without the skew.
+
+        ``fresh``: how long keys are remembered; ``watch`` lets them stay until one is changed.
+        """
         self._access = access
         self._clock = clock
         self._lifetime = lifetime
         self._fresh = fresh
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
         self._asked_for_unknown = float("-inf")
-        self._signing: Recent[None, Mapping[str, SigningKey]] = Recent(fresh)
-        self._keys: Recent[str, ApiKey] = Recent(fresh)
+        self._signing: Recent[None, Mapping[str, SigningKey]] = Recent(fresh, watch=watch)
+        self._keys: Recent[str, ApiKey] = Recent(fresh, watch=watch)
 
     async def issue(self, key: ApiKey, user: User) -> BearerToken:
         """Return a token for a user of the tenant of ``key``, signed by the key that signs now."""

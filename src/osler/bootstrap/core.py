@@ -188,6 +188,7 @@ def _services(
 ) -> "tuple[Core, tuple[Workflow, ...], SpeechEngines]":
     """Put the services on the adapters, from left to right through the house."""
     from osler.access.idempotency import IdempotencyService
+    from osler.access.recent import Watch
     from osler.access.service import AccessService
     from osler.access.tokens import BearerTokens
     from osler.audio.playback import PlaybackService
@@ -221,6 +222,7 @@ def _services(
     from osler.speech.live import LiveTexts
     from osler.speech.records import TranscriptService
     from osler.storage.repositories.access import SqlApiKeyRepository, SqlSigningKeyRepository
+    from osler.storage.repositories.access_revision import SqlAccessRevisionRepository
     from osler.storage.repositories.erasure import SqlEncounterEraser
     from osler.storage.repositories.idempotency import SqlIdempotencyRepository
     from osler.storage.repositories.jobs import SqlExecutorRepository
@@ -234,6 +236,7 @@ def _services(
     stored = repositories(parts)
 
     audit = AuditService(database=database, repository=stored.audit, chain_key=DerivedChainKey(secret))
+    watch = Watch(database=database, revisions=SqlAccessRevisionRepository())
     access = AccessService(
         database=database,
         clock=clock,
@@ -243,8 +246,9 @@ def _services(
         signing_keys=SqlSigningKeyRepository(stored.sealed),
         digest=HmacKeyDigest(digest_key_source(settings)),
         audit=audit,
+        watch=watch,
     )
-    public = publishing(parts, stored, access, audit)
+    public = publishing(parts, stored, access, audit, watch)
     encounters = EncounterService(
         database=database,
         clock=clock,
@@ -442,7 +446,9 @@ def _services(
         ledger=parts.ledger,
         engine=parts.engine,
         access=access,
-        tokens=BearerTokens(access=access, clock=clock, lifetime=timedelta(minutes=settings.token_minutes)),
+        tokens=BearerTokens(
+            access=access, clock=clock, lifetime=timedelta(minutes=settings.token_minutes), watch=watch
+        ),
         idempotency=idempotency,
         audit=audit,
         encounters=encounters,

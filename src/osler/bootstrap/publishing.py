@@ -9,6 +9,7 @@ from osler.bootstrap.repositories import Repositories
 
 if TYPE_CHECKING:
     from osler.access.public import PublicAccess
+    from osler.access.recent import Watch
     from osler.access.service import AccessService
     from osler.audit.disclosures import DisclosureService
     from osler.audit.service import AuditService
@@ -28,7 +29,9 @@ class Publishing:
     test_keys: bool
 
 
-def publishing(parts: Adapters, stored: Repositories, access: "AccessService", audit: "AuditService") -> Publishing:
+def publishing(
+    parts: Adapters, stored: Repositories, access: "AccessService", audit: "AuditService", watch: "Watch"
+) -> Publishing:
     """Return the services of the public API."""
     from osler.access.public import PublicAccess
     from osler.audio.urls import RecordingUrls
@@ -46,6 +49,7 @@ def publishing(parts: Adapters, stored: Repositories, access: "AccessService", a
             switches=SqlPublicSwitchRepository(),
             organizations=access,
             audit=audit,
+            watch=watch,
         ),
         reading=PublicReadingService(
             database=database,

@@ -21,6 +21,7 @@ from osler.access.model import (
 from osler.kernel.errors import ConflictError, CorruptedError, NotFoundError
 from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of
+from osler.storage.repositories.access_revision import bring_revision
 from osler.storage.repositories.insertion import insert_unless_there
 from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
 from osler.storage.tables.access import (
@@ -58,6 +59,7 @@ class SqlOrganizationRepository:
 
     async def save(self, transaction: Transaction, organization: Organization) -> None:
         """Write all of an organization but its id and time of birth."""
+        await bring_revision(transaction)
         await connection_of(transaction).execute(
             update(organizations).where(organizations.c.id == organization.id).values(_settings(organization))
         )
@@ -248,6 +250,7 @@ class SqlApiKeyRepository:
 
     async def save(self, transaction: Transaction, key: ApiKey) -> None:
         """Write what can change of a key but when it was last used."""
+        await bring_revision(transaction)
         await connection_of(transaction).execute(
             update(api_keys)
             .where(api_keys.c.organization_id == key.organization_id, api_keys.c.id == key.id)
@@ -283,12 +286,14 @@ class SqlPublicSwitchRepository:
 
     async def switch_on(self, transaction: Transaction, name: str, at: datetime) -> bool:
         """Write a row. False: it was on already."""
+        await bring_revision(transaction)
         return await insert_unless_there(
             connection_of(transaction), public_switches, {"name": name, "switched_on_at": at}
         )
 
     async def switch_off(self, transaction: Transaction, name: str) -> bool:
         """Remove a row. False: it was off already."""
+        await bring_revision(transaction)
         result = await connection_of(transaction).execute(delete(public_switches).where(public_switches.c.name == name))
         return bool(result.rowcount)
 
@@ -301,6 +306,7 @@ class SqlSigningKeyRepository:
 
     async def add(self, transaction: Transaction, key: SigningKey) -> None:
         """Write a new key."""
+        await bring_revision(transaction)
         sealed = await self._rows.add(transaction, None, signing_keys, key.id, {"secret": key.secret.hex()})
         values = {"id": key.id, "created_at": key.created_at, "retired_at": key.retired_at, **sealed}
         await connection_of(transaction).execute(signing_keys.insert().values(values))
@@ -325,6 +331,7 @@ class SqlSigningKeyRepository:
 
     async def retire(self, transaction: Transaction, key_id: str, at: datetime) -> None:
         """Have a key verify until ``at`` only."""
+        await bring_revision(transaction)
         await connection_of(transaction).execute(
             update(signing_keys).where(signing_keys.c.id == key_id).values(retired_at=at)
         )

@@ -100,6 +100,15 @@ public_switches: Final = Table(
     Column("switched_on_at", Time, nullable=False),
 )
 
+# One row from the first change on: another text whenever something of this room was changed that processes keep in
+# memory. Not a number, as a restored database would count on from where it was.
+access_revision: Final = Table(
+    "access_revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Text, nullable=False),
+)
+
 signing_keys: Final = Table(
     "signing_keys",
     metadata,
