@@ -314,10 +314,10 @@ def test_what_is_shut_is_shut_in_another_process_within_a_second(
             asked = {name: text for name, (_, text) in made.items()} | {"token": token, "api": ""}
             watcher.stdin.write(json.dumps(asked).encode() + b"\n")
             assert await watcher.stdout.readline() == b"ready\n"
-            await asyncio.sleep(1.5)  # what it knows is by now older than what it reads anew without looking
-            ends = datetime.now(UTC) + timedelta(seconds=1.5)
+            ends = datetime.now(UTC) + timedelta(seconds=3)
             _, text = await core.access.create_key(OPERATOR, "st-mary", KeyKind.PUBLIC, expires_at=ends)
             watcher.stdin.write(json.dumps({"expired": text}).encode() + b"\n")
+            await asyncio.sleep(1.5)  # what it knows is by then older than what is fresh by itself
             changed = {}
             for name, change in {
                 "idle": lambda: core.access.revoke_key(OPERATOR, made["idle"][0].id),
