@@ -76,6 +76,19 @@ async def test_a_bare_reply_answers_a_yes_or_no_question_by_what_it_names(
     assert "Penicillin (reaction: rash)" in text and "does not say" not in text
 
 
+async def test_no_allergy_of_the_visit_is_left_out_because_a_document_names_another(
+    writing_clinician: Clinician,
+) -> None:
+    said = (
+        Turn("clinician", "And are you allergic to anything?"),
+        Turn("patient", "Penicillin, it gives me a rash."),
+    )
+    session_id = await a_visit(writing_clinician, Transcript(turns=said, language="en"))
+    ok(await writing_clinician.patch(f"/sessions/{session_id}", {"clinician_notes": ["Confirmed allergy to latex."]}))
+    text = text_of(await ask(writing_clinician, session_id, "any allergies?"))
+    assert "Penicillin (reaction: rash)" in text and "Latex" in text
+
+
 @pytest.mark.parametrize(
     "command", ["Does she smoke?", "What is the maximum dose of lisinopril?", "Who is her sister?"]
 )

@@ -128,6 +128,71 @@ def test_what_the_visit_does_not_say_is_not_invented(command: str) -> None:
     assert parts[0].text.startswith(NOT_SAID.removesuffix("."))
 
 
+OUTPATIENT = """\
+D: What brings you in today?
+P: I've been getting headaches, mostly in the morning. For about 2 weeks now.
+D: Where do you feel them?
+P: At the back of my head.
+D: Any changes in your vision?
+P: No, nothing like that.
+D: Any issues with your medication?
+P: No major issues. I'm taking it as prescribed. I think the swelling started after we went up on that.
+D: And are you allergic to anything?
+P: Penicillin, it gives me a rash.
+D: Your blood pressure today is 145/92, and your pulse is 78.
+D: Your lungs are clear. There is mild swelling in both ankles.
+D: I'd like to lower the amlodipine to 5 mg once a day, and start lisinopril, 10 mg once a day.
+D: I'm also ordering a lipid panel. Please don't eat anything for 12 hours before it.
+P: Okay, can I still drink water?
+D: Yes, water is fine. Try to stick to a low sodium diet."""
+
+CLINIC_LETTER = Source(SourceKind.CONTEXT_DOCUMENT, "d1", ("Confirmed allergy to latex.",))
+
+
+@pytest.mark.parametrize("asked", ["any allergies?", "what allergies does he have?", "does he have any allergies?"])
+def test_a_question_for_allergies_is_answered_by_all_of_them_whoever_wrote_them_down(asked: str) -> None:
+    text = told(asked, VisitSources(visit(OUTPATIENT), others=(CLINIC_LETTER,)))
+    assert "Penicillin (reaction: rash)" in text and "Latex" in text and "(a context document" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("is he allergic to latex?", "^Yes:.*latex"),
+        ("is he taking his medication?", "^- .*taking it as prescribed"),
+        ("how long has he had the headaches?", "For about 2 weeks now"),
+        ("where is the headache?", "At the back of my head"),
+        ("when did the swelling start?", "started after we went up on that"),
+        ("what was changed today?", r"Amlodipine\*\* \(decreased\).*Lisinopril\*\* \(started\)"),
+        ("what did the physical exam show?", "lungs are clear.*swelling in both ankles"),
+        ("what is the heart rate?", "Heart rate: 78"),
+        ("pulse?", "Heart rate: 78"),
+        ("does he need to fast?", "(?!Yes|No).*don't eat anything for 12 hours.*water is fine"),
+        ("what diet was advised?", "low sodium diet"),
+    ],
+)
+def test_what_a_clinician_asks_after_a_visit_is_answered_by_the_words_that_answer_it(asked: str, expected: str) -> None:
+    text = told(asked, VisitSources(visit(OUTPATIENT), others=(CLINIC_LETTER,)))
+    assert re.search(expected, text, re.DOTALL) and "does not say" not in text, text
+
+
+@pytest.mark.parametrize(
+    "asked", ["why did we lower the amlodipine?", "does he have a rash?", "how long was his surgery?"]
+)
+def test_words_that_only_stand_near_answer_nothing(asked: str) -> None:
+    assert told(asked, visit(OUTPATIENT)).startswith("The visit does not say.")
+
+
+def test_no_trouble_with_a_medicine_does_not_mean_that_it_is_not_taken() -> None:
+    text = told("is he taking metformin?", visit("D: Any problems with the metformin?\nP: No, none at all."))
+    assert not text.startswith("No"), text
+
+
+def test_before_the_test_is_not_in_the_past() -> None:
+    said = "P: Do I need to fast for it?\nD: Yes, you'll need to fast for 8 hours before the test."
+    assert told("does he need to fast?", visit(said)).startswith("Yes:")
+
+
 def test_a_later_dose_without_a_name_is_the_medicines_that_was_spoken_of() -> None:
     text = told("what dose did we settle on?", visit("D: You're on lisinopril 10 mg daily.\nD: Let's go up to 20 mg."))
     assert "20 mg" in text and "before: 10 mg" in text and "Let's go up to 20 mg." in text

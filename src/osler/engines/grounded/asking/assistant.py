@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from osler.engines.grounded.asking.editing import edited
-from osler.engines.grounded.asking.facts import NONE, facts_of
+from osler.engines.grounded.asking.facts import NONE, allergies_asked, facts_of
 from osler.engines.grounded.asking.passages import Sources, read_sources
 from osler.engines.grounded.asking.replies import Reply, quotes
 from osler.engines.grounded.asking.search import nearest, searched
@@ -90,6 +90,8 @@ class GroundedAssistant:
 
 def _decided(asked: str, sources: Sources) -> Reply | None:
     """Answer with yes or no, or else with the facts of the kind that is asked for: "any allergies?" is for each."""
+    if (known := allergies_asked(asked, sources)) is not None:
+        return known
     reply = polar(asked, sources)
     if reply is not None and reply.said:
         return reply

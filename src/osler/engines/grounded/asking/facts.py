@@ -10,8 +10,9 @@ from osler.engines.grounded.asking.replies import Reply, listed, replied
 from osler.engines.grounded.asking.search import question_topic
 from osler.engines.grounded.asking.sightings import advises_against, holds, intent
 from osler.engines.grounded.asking.summary import told
-from osler.engines.grounded.asking.topics import Topic, Unit
+from osler.engines.grounded.asking.topics import Topic, Unit, topic_of
 from osler.engines.grounded.forms.options import expression, generic
+from osler.engines.grounded.lexicon import table
 from osler.notes.model import Experiencer, Finding, FindingKind, Temporality
 from osler.notes.tokens import numbers
 
@@ -25,19 +26,21 @@ _DIAGNOSED: Final = re.compile(
 )
 
 
+_PHYSICAL: Final = re.compile(r"\bphysical (?=exam|findings)", re.IGNORECASE)
+
 NONE: Final = Reply((), said=False)
 """What is asked for is known to be a kind of fact, and the visit holds none."""
 
 
 def facts_of(asked: str, sources: Sources) -> Reply | None:
     """Answer a question for a kind of fact; None where it asks for something else, or the visit holds none."""
-    topic = question_topic(asked)
+    topic = question_topic(_PHYSICAL.sub("", asked))
     specific = _without_generic(topic)
     if intent("dose").search(asked):
         return _of_doses(topic, sources) or NONE
     if expression("questions", "severity").search(asked) and (rated := _rated(specific, sources)) is not None:
         return rated
-    if (value := _of_value(topic, sources)) is not None:
+    if (value := _of_value(asked, topic, sources)) is not None:
         return value
     if intent("family").search(asked) or specific:
         return None
@@ -110,20 +113,21 @@ def _is_in(unit: Unit, text: str) -> bool:
     return any(all(word in text for word in row) for row in unit.alternatives)
 
 
-def _of_value(topic: Topic, sources: Sources) -> Reply | None:
-    """Answer with a measured value, if the question names one and nothing else."""
+def _of_value(asked: str, topic: Topic, sources: Sources) -> Reply | None:
+    """Answer with a measured value, if the question names one, by whatever name, and nothing else."""
     if not topic:
         return None
-    asked = {stem(word) for unit in topic.units for row in unit.alternatives[:1] for word in row}
+    words = {stem(word) for unit in topic.units for row in unit.alternatives[:1] for word in row}
     concepts = {concept for unit in topic.clinical for concept in unit.concepts}
+    alone = _measurement(asked)
     rows = []
     for finding in sources.transcript.findings:
         if finding.kind is not FindingKind.VITAL or finding.temporality is Temporality.HYPOTHETICAL:
             continue
         named = {stem(word) for word in finding.concept.split()}
-        if named != asked and finding.concept not in concepts:
-            continue
-        if len(topic.units) > 1 and named != asked:
+        if finding.concept != alone and (
+            (named != words and finding.concept not in concepts) or (len(topic.units) > 1 and named != words)
+        ):
             continue
         passage = sources.transcript.passage_of(finding.evidence[0])
         if passage is None:
@@ -131,6 +135,17 @@ def _of_value(topic: Topic, sources: Sources) -> Reply | None:
         value = " ".join(filter(None, (finding.attributes.get("value"), finding.attributes.get("unit"))))
         rows.append((f"{finding.concept.capitalize()}: {value}", [passage]))
     return listed("", rows[:_MOST]) if rows else None
+
+
+def _measurement(asked: str) -> str | None:
+    """Return the measurement (``data/vitals.toml``) that a question names and beside which it says nothing more."""
+    lowered = asked.lower()
+    for entry in table("vitals").values():
+        for name in sorted(entry["names"], key=len, reverse=True):
+            rest, count = re.subn(rf"\b{re.escape(name)}\b", " ", lowered)
+            if count and not topic_of(rest):
+                return str(entry["concept"])
+    return None
 
 
 def _medicines(sources: Sources) -> Reply | None:
@@ -161,25 +176,74 @@ _ACTIONS: Final = {
 }  # fmt: skip
 
 
+def _changed(sources: Sources) -> Reply | None:
+    """Answer what became of the medicines at this visit."""
+    rows = []
+    for finding in sources.transcript.findings:
+        action = finding.attributes.get("action", "")
+        own = finding.experiencer is Experiencer.PATIENT and finding.attributes.get("certainty") != "possible"
+        if finding.kind is FindingKind.MEDICATION and own and action in _CHANGED:
+            name = f"**{finding.concept.capitalize()}** ({_ACTIONS[action]})"
+            rows.append((name, _passages_of(sources.transcript, [finding])))
+    return listed("", _merged(rows)) if rows else None
+
+
+_CHANGED: Final = frozenset(("start", "stop", "increase", "decrease"))
+
+
+def _adherence(sources: Sources) -> Reply | None:
+    """Answer whether the medicines are taken by what the patient says of taking them."""
+    found = [
+        passage
+        for passage in sources.transcript.passages
+        if not passage.asks and not passage.by_clinician and holds("taken").search(passage.text)
+    ]
+    return replied("", found[:3]) if found else None
+
+
+def _examination(sources: Sources) -> Reply | None:
+    return told(sources.transcript.visit.lines, ("exam",), _LONGEST_PLAN)
+
+
+def _fasting(sources: Sources) -> Reply | None:
+    """Answer what may be eaten before a test in the words of the visit: not to eat is to fast."""
+    said = [p for p in sources.transcript.passages if not p.asks and holds("fasting").search(p.text)]
+    return replied("", said[:4]) if said else None
+
+
 def _only_supposed(finding: Finding) -> bool:
     return finding.temporality is Temporality.HYPOTHETICAL and "action" not in finding.attributes
 
 
+def allergies_asked(asked: str, sources: Sources) -> Reply | None:
+    """Answer "any allergies?" by all of them, "allergic to latex?" by that one, whoever wrote it; None if unknown."""
+    if not intent("allergies").search(asked) or intent("family").search(asked):
+        return None
+    named = _without_generic(question_topic(asked)).units
+    rows = [row for row in _allergy_rows(sources) if not named or all(_is_in(unit, row[0].lower()) for unit in named)]
+    if not rows:
+        return None
+    return listed("No:" if all(denied for *_, denied in rows) else "Yes:", [(text, found) for text, found, _ in rows])
+
+
 def _allergies(sources: Sources) -> Reply | None:
-    found = [
-        f for f in sources.transcript.findings if f.kind is FindingKind.ALLERGY and f.experiencer is Experiencer.PATIENT
-    ]
-    rows = []
-    for finding in found:
-        reaction = finding.attributes.get("reaction")
-        name = f"{'No ' if finding.negated else ''}{finding.concept}"
-        rows.append(
-            (
-                f"{name.capitalize()}" + (f" (reaction: {reaction})" if reaction else ""),
-                _passages_of(sources.transcript, [finding]),
-            )
-        )
+    rows = [(text, passages) for text, passages, _ in _allergy_rows(sources)]
     return listed("", rows) if rows else None
+
+
+def _allergy_rows(sources: Sources) -> list[tuple[str, list[Passage], bool]]:
+    """Return each allergy of the patient's that any source names, what it rests on, and whether it is denied."""
+    rows: dict[tuple[str, bool], tuple[str, list[Passage], bool]] = {}
+    for source in sources.all:
+        for finding in source.findings:
+            if finding.kind is not FindingKind.ALLERGY or finding.experiencer is not Experiencer.PATIENT:
+                continue
+            reaction = finding.attributes.get("reaction")
+            text = f"{'No ' if finding.negated else ''}{finding.concept}".capitalize()
+            text += f" (reaction: {reaction})" if reaction else ""
+            row = text, _passages_of(source, [finding]), finding.negated
+            rows.setdefault((finding.concept, finding.negated), row)
+    return list(rows.values())
 
 
 def _denied(sources: Sources) -> Reply | None:
@@ -291,12 +355,16 @@ _ANSWERS: Final[Sequence[tuple[str, Callable[[Sources], Reply | None]]]] = (
     ("reason", _reason),
     ("follow_up", _follow_up),
     ("allergies", _allergies),
+    ("fasting", _fasting),
+    ("adherence", _adherence),
     ("medicines", _medicines),
+    ("examination", _examination),
     ("vitals", _vitals),
     ("orders", _orders),
     ("diagnosis", _diagnosis),
     ("symptoms", _symptoms),
     ("plan", _plan),
+    ("changed", _changed),
 )
 
 
@@ -313,6 +381,8 @@ _KINDS: Final = frozenset(
         "denied", "deny", "denial", "negative", "vital", "sign", "prescription", "meds", "med", "drug", "allergic",
         "assessment", "impression", "follow", "next", "back", "return", "again", "appointment", "management", "step",
         "instruction", "reason", "discussed", "decided", "agreed", "going", "seen", "brings", "bring", "investigation",
+        "change", "changed", "changes", "new", "start", "started", "stop", "stopped", "fast", "fasting",
+        "adjust", "adjusted", "adherent", "compliant", "adherence", "compliance",
     )
 )  # fmt: skip
 

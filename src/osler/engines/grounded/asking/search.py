@@ -35,7 +35,7 @@ def searched(asked: str, sources: Sources) -> Reply | None:
     if not topic:
         return _of_family(asked, sources) if family else None
     for source in sources.all:
-        scored = [(topic.covered(p), p) for p in source.passages if not p.asks and not _EMPTY.fullmatch(p.text)]
+        scored = [(_worth(asked, topic, p), p) for p in source.passages if not p.asks and not _EMPTY.fullmatch(p.text)]
         # What is so in general is in no visit, unless somebody said just that.
         least = 1.0 if intent("knowledge").search(asked) else LEAST
         fitting = [(worth, p) for worth, p in scored if worth >= least and _fits(asked, p, family)]
@@ -45,6 +45,20 @@ def searched(asked: str, sources: Sources) -> Reply | None:
             chosen = chosen if len(chosen) <= MOST else _longest(chosen)
             return replied("", [*chosen, *_shown_after(asked, chosen)])
     return None
+
+
+_WH: Final = ("how long", "how often", "where", "when", "why", "how much", "how many")
+
+
+def _worth(asked: str, topic: Topic, passage: Passage) -> float:
+    """Return how well a passage answers; more, if it answers the same question: "where?" of what was just named."""
+    covered = topic.covered(passage)
+    if 0 < covered < 1 and passage.question is not None:
+        put, wanted = passage.question.text.lower(), asked.lower()
+        since = "how long" in wanted and re.search(r"\bwhen did\b", put) is not None
+        if since or any(word in put and word in wanted for word in _WH):
+            return max(covered, 0.9)
+    return covered
 
 
 _SHOWN: Final = re.compile(r"\b(show|find|found|result|reveal|read)\w*\b", re.IGNORECASE)
@@ -106,8 +120,10 @@ def _fits(asked: str, passage: Passage, family: bool) -> bool:
         return bool(numbers(passage.tokens))
     if re.search(r"\bhow (often|frequently)\b", lowered):
         return holds("frequency").search(text) is not None
-    if re.search(r"\bhow long\b", lowered) or re.match(r"(and )?when\b|.*\bwhat (date|day|time|year)\b", lowered):
-        return holds("when").search(text) is not None
+    if re.search(r"\bhow long\b", lowered):
+        return holds("how_long").search(text) is not None
+    if re.match(r"(and )?when\b|.*\bwhat (date|day|time|year)\b", lowered):
+        return (holds("when").search(text) or holds("then").search(text)) is not None
     if re.match(r"(and )?(who|whose)\b", lowered):
         return (intent("family") if family else holds("who")).search(text) is not None
     if re.match(r"(and )?why\b", lowered):

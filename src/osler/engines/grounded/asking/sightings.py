@@ -129,7 +129,20 @@ def _by_words(source: ReadSource, topic: Topic) -> Iterator[Sighting]:
         start, end = min(s for s, _ in known), max(e for _, e in known)
         reading = source.readings[passage.turn]
         span = (passage.first + start, passage.first + end)
-        yield _read_place(source, reading, passage, span)
+        sighting = _read_place(source, reading, passage, span)
+        yield replace(sighting, denied=None) if _is_reaction(source, topic, reading, span) else sighting
+
+
+def _is_reaction(source: ReadSource, topic: Topic, reading: Reading, span: tuple[int, int]) -> bool:
+    """Say whether the words are what a substance once did, of which the question says nothing: no rash of today."""
+    at = reading.tokens[span[0]].start
+    for finding in source.findings:
+        if finding.kind is FindingKind.ALLERGY and not any(unit.named_by(finding) for unit in topic.units):
+            told = finding.attributes.get("reaction")
+            reactions = [e for e in finding.evidence if e.quote.lower() == told]
+            if any(e.turn == reading.index and e.start <= at < e.end for e in reactions):
+                return True
+    return False
 
 
 def _read_place(source: ReadSource, reading: Reading, passage: Passage, span: tuple[int, int]) -> Sighting:
@@ -149,6 +162,8 @@ def _read_place(source: ReadSource, reading: Reading, passage: Passage, span: tu
         reply = exchange.reply
         if NEGATED in categories and denied is not None:
             denied = None  # "you haven't had any falls?" "yes": what it affirms is open
+        if _asks_for_trouble(reading, span):
+            denied = None  # "any issues with your medication?" "no": he takes it
         end = max(exchange.end, 1)
         while end < len(reply.words) and reply.words[end] not in (".", "?", "!", "..."):
             end += 1
@@ -191,10 +206,28 @@ def _asks_before(passage: Passage) -> bool:
     return _before().search(f"{asked} {passage.text}") is not None
 
 
+def _asks_for_trouble(reading: Reading, span: tuple[int, int]) -> bool:
+    """Say whether a question asks what trouble comes with the thing named, rather than whether it is there."""
+    start = next((s for s, e in reading.sentences if s <= span[0] < e), 0)
+    return span[0] > start and _trouble().search(reading.text(start, span[0])) is not None
+
+
+@cache
+def _trouble() -> re.Pattern[str]:
+    return re.compile(
+        r"\b(issue|problem|trouble|difficult\w*|concern|question|complaint|side effect|reaction)s?"
+        r" (with|about|from|to|on|of|taking|getting)\b",
+        re.IGNORECASE,
+    )
+
+
 @cache
 def _before() -> re.Pattern[str]:
+    """Return what puts a sentence in the past; "before the test" or "before bed" does not."""
     return re.compile(
-        r"\b(ever|before|never|in the past|used to|history|as a (kid|child)|previous(ly)?)\b", re.IGNORECASE
+        r"\b(ever|before(?=\W*(?:$|[.,;?!]|and\b|but\b|when\b))|never|in the past|used to|history"
+        r"|as a (kid|child)|previous(ly)?)\b",
+        re.IGNORECASE,
     )
 
 
