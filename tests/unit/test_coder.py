@@ -36,6 +36,13 @@ def coded(coder: GroundedCoder, icd: Terminology) -> Code:
     return code
 
 
+def test_a_feeling_about_something_is_no_disorder_and_hides_no_complaint(coded: Code) -> None:
+    history = "# Subjective\nReason for visit: Headache.\n\n- Patient is anxious about needles.\n"
+    note = f"{history}\n# Assessment and plan\n- Rest.\n"
+    assert set(coded(note)) == {"R51.9"}
+    assert set(coded("ASSESSMENT\n\nThe patient is anxious.\n")) == {"F41.9"}
+
+
 @pytest.mark.parametrize(
     ("words", "codes"),
     [

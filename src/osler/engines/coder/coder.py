@@ -20,7 +20,7 @@ from osler.engines.coder.vocabulary import NO_CONDITION, Word, bag, vocabulary, 
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import NoClinicalContentError
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Raised when the same note would give other codes."""
 
 _SIDES: Final = frozenset(("right", "left", "bilateral"))

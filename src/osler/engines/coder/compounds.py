@@ -13,6 +13,9 @@ EVERYDAY: Final = frozenset(("burning", "fall", "fell", "falling"))
 """Words that name a condition in the index and tell a sensation or a single event in a visit."""
 _ABBREVIATED: Final = frozenset(("af", "cad", "pad", "sob", "mono", "aki", "gad", "hf"))
 """Abbreviations that are words of everyday speech or of other fields in small letters."""
+_FEELINGS: Final = frozenset(("anxious", "depressed"))
+_OF_SOMETHING: Final = frozenset(("about", "to", "regarding", "that", "over"))
+"""After the name of a feeling these tell what it is about: "anxious about needles" is no disorder."""
 _JOINED: Final = frozenset(("-", "/", "evaluation", "care"))
 """What may stand between the condition and the thing: "Covid evaluation centers"."""
 _LISTED: Final = frozenset(("and", "or", ",", "/"))
@@ -27,6 +30,9 @@ def is_everyday(text: str, words: Sequence[Word], mention: Mention) -> bool:
     token = words[mention.start].token
     if mention.end - mention.start > 1:
         return False
+    following = words[mention.end].token.norm if mention.end < len(words) else ""
+    if token.norm in _FEELINGS and following in _OF_SOMETHING:
+        return True
     return token.norm in EVERYDAY or (token.norm in _ABBREVIATED and not text[token.start : token.end].isupper())
 
 
