@@ -50,9 +50,12 @@ _LARGEST_IN_TEXT: Final = 10**6
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # made once: every request has a line
+
 _routes: set[str] = {"other"}
 _lock: Final = threading.Lock()
 _dropped = 0
+_least = LEVELS["info"]
 
 
 def know_routes(templates: Iterable[str]) -> None:
@@ -92,6 +95,8 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 def _configure_structlog(least: int) -> None:
+    global _least
+    _least = least
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _filtered],
         wrapper_class=structlog.make_filtering_bound_logger(least),
@@ -118,6 +123,14 @@ class _Lines:
 
 
 _out: Final = _Lines()
+
+
+def request(**fields: object) -> None:
+    """Write the line of a request that went well, as a logger of structlog would in three times the time: every request
+    has one. ``fields`` go through the same filter."""
+    if _least <= LEVELS["info"]:
+        event = {**structlog.contextvars.get_contextvars(), **fields}
+        _out.write(_line(event, "request", "osler.api.requests", None))
 
 
 class _Records(logging.Handler):
@@ -185,7 +198,7 @@ def _line(event: Mapping[str, Any], text: str, logger: str, frame: FrameType | N
     if dropped:
         _count(dropped)
         kept["dropped"] = dropped
-    return json.dumps(kept, ensure_ascii=False)
+    return _encode(kept)
 
 
 def _count(dropped: int) -> None:
@@ -210,11 +223,7 @@ def _caller() -> FrameType | None:
 
 
 def _is_constant_of(frame: FrameType | None, text: object) -> bool:
-    return isinstance(text, str) and frame is not None and text in _strings(frame.f_code.co_consts)
-
-
-def _strings(constants: tuple[object, ...]) -> set[str]:
-    return {constant for constant in constants if isinstance(constant, str)}
+    return isinstance(text, str) and frame is not None and text in frame.f_code.co_consts
 
 
 def _logger_name(name: str) -> str:

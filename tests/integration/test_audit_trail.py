@@ -280,6 +280,40 @@ async def test_stop_waits_for_what_is_under_way_and_takes_no_more(gate: Gate, ga
     await gated.record(event(6))
 
 
+async def append(audit: AuditService, database: SqlDatabase, made: AuditEvent, *, fails: bool = False) -> None:
+    async with database.write() as transaction:
+        await audit.append(transaction, [made])
+        if fails:
+            raise ZeroDivisionError
+
+
+async def test_transactions_that_end_together_leave_one_whole_chain_without_those_that_fail(
+    audit: AuditService, database: SqlDatabase
+) -> None:
+    made = [event(number, (ONE, OTHER)[number % 2]) for number in range(120)]
+    tasks: list[Any] = [append(audit, database, each, fails=n % 5 == 0) for n, each in enumerate(made)]
+    tasks += [audit.record(event(number)) for number in range(200, 220)]
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in ended if each is not None] == [ZeroDivisionError] * 24
+    for organization_id, count in ((ONE, 48 + 20), (OTHER, 48)):
+        found = await audit.verify(organization_id)
+        assert (found.entries, found.broken) == (count, ())
+    kept = {entry.event.subject["encounter"] for entry in await audit.list(OTHER)}
+    assert kept == {str(number) for number in range(1, 120, 2) if number % 5}
+
+
+async def test_a_damaged_chain_keeps_no_other_organization_from_its_work(sqlite_url: str, chain_key: ChainKey) -> None:
+    database = SqlDatabase(sqlite_url)
+    audit = AuditService(database=database, repository=SqlAuditRepository(), chain_key=chain_key)
+    await fill(audit, database, organization_id=OTHER)
+    await execute(database, text("UPDATE audit_heads SET mac = x'00ff'"))
+    tasks = [append(audit, database, event(number, (ONE, OTHER)[number % 2])) for number in range(40)]
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in ended] == [type(None), TypeError] * 20
+    assert (await audit.verify(ONE)).entries == 20
+    await database.dispose()
+
+
 # What another hand does to the rows
 
 

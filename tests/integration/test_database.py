@@ -246,6 +246,8 @@ async def test_only_a_transaction_of_this_storage_has_a_connection() -> None:
     class Foreign:
         def after_commit(self, call: object) -> None: ...
 
+        def before_commit(self, write: object, items: object) -> None: ...
+
     with pytest.raises(TypeError, match="Foreign"):
         connection_of(Foreign())
 

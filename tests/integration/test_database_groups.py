@@ -3,14 +3,15 @@ and one who fails takes nothing from the others."""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from osler.kernel.errors import StorageFullError
-from osler.storage.database import SqlDatabase
+from osler.kernel.transactions import Transaction
+from osler.storage.database import SqlDatabase, connection_of
 from osler.storage.sqlite_driver import SqliteConnection
 
 pytestmark = pytest.mark.anyio
@@ -148,3 +149,73 @@ async def test_a_transaction_that_sqlite_itself_rolled_back_is_not_taken_for_com
     assert all(isinstance(each, Exception) for each in ended)
     assert await kept(database) == []
     await database.dispose()
+
+
+# What is left to be written before the commit
+
+
+class Together:
+    """Writes numbers together, and notes which it was given at once."""
+
+    def __init__(self, refused: int | None = None) -> None:
+        self.given: list[list[int]] = []
+        self._refused = refused
+
+    async def write(self, transaction: Transaction, numbers: Sequence[int]) -> None:
+        self.given.append(list(numbers))
+        if self._refused in numbers:
+            raise LookupError
+        for number in numbers:
+            await connection_of(transaction).execute(text("INSERT INTO kept VALUES (:number)"), {"number": number})
+
+
+async def leave(database: SqlDatabase, together: Together, number: int, *, fails: bool = False) -> int:
+    async with database.write() as transaction:
+        transaction.before_commit(together.write, [number])
+        await asyncio.sleep(0)
+        if fails:
+            raise ZeroDivisionError
+    assert number in await kept(database)
+    return number
+
+
+async def test_what_many_leave_is_there_once_they_are_told_and_nothing_of_those_who_fail(stored: SqlDatabase) -> None:
+    together = Together()
+    tasks = [leave(stored, together, number, fails=number % 5 == 0) for number in range(100)]
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    done = [number for number in range(100) if number % 5]
+    assert [each for each in ended if isinstance(each, int)] == done == await kept(stored)
+    assert sorted(number for given in together.given for number in given) == done
+    # Each in the order of those who share; where nobody shares, each for himself.
+    assert all(given == sorted(given) for given in together.given)
+    assert (len(together.given) < 40) == stored.is_sqlite
+
+
+async def test_what_one_transaction_leaves_in_parts_is_written_at_once(stored: SqlDatabase) -> None:
+    together = Together()
+    async with stored.write() as transaction:
+        transaction.before_commit(together.write, [1, 2])
+        transaction.before_commit(together.write, [3])
+        assert together.given == []
+    assert together.given == [[1, 2, 3]]
+
+
+async def test_what_is_left_is_written_before_others_use_the_connection(stored: SqlDatabase) -> None:
+    together = Together()
+    tasks = [asyncio.create_task(leave(stored, together, number)) for number in range(20)]
+    while not any(map(bool, together.given)) and not all(task.done() for task in tasks):
+        async with stored.without_transaction() as connection:
+            await connection.execute(text("SELECT count(*) FROM kept"))
+    assert await asyncio.gather(*tasks) == list(range(20)) == await kept(stored)
+
+
+async def test_what_cannot_be_written_keeps_others_from_their_work_once_at_most(stored: SqlDatabase) -> None:
+    together = Together(refused=7)
+    ended = await asyncio.gather(*(leave(stored, together, number) for number in range(20)), return_exceptions=True)
+    done = [each for each in ended if isinstance(each, int)]
+    assert await kept(stored) == done
+    assert isinstance(ended[7], LookupError)
+    rest = [number for number in range(20) if number not in done]
+    ended = await asyncio.gather(*(leave(stored, together, number) for number in rest), return_exceptions=True)
+    assert [each for each in ended if isinstance(each, LookupError)] == [ended[rest.index(7)]]
+    assert await kept(stored) == [number for number in range(20) if number != 7]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from osler.access.model import ConsentPolicy
 from osler.encounters.model import (
@@ -407,3 +407,37 @@ async def test_a_damaged_encounter_is_named_and_hides_none_of_the_others(lab: En
     assert [each.id for each in rest.items] == [made[1].id, made[0].id] and rest.damaged == ()
     with pytest.raises(CorruptedError):
         await lab.encounters.get(organization.id, made[2].id)
+
+
+async def test_what_a_transaction_changes_twice_stands_as_it_was_left(lab: EncountersLab) -> None:
+    organization = await lab.organization()
+    user = await lab.user(organization)
+    made = await lab.encounters.create(DOCTOR, organization.id, user.id)
+    made = await lab.encounters.change(DOCTOR, organization.id, made.id, {"name": "Follow-up", "duration": 61})
+    rows = lab.encounter_rows
+    async with lab.database.write() as transaction:
+        standing = await rows.lock(transaction, organization.id, made.id)
+        other = await rows.save(transaction, replace(standing, name="Another", duration=5, language_code="de"))
+        await rows.save(transaction, replace(other, name=standing.name, duration=standing.duration))
+    stands = await lab.encounters.get(organization.id, made.id)
+    assert stands == replace(made, language_code="de", revision=made.revision + 2)
+
+
+async def test_what_is_sealed_is_sealed_anew_only_when_it_changes(lab: EncountersLab) -> None:
+    organization = await lab.organization()
+    user = await lab.user(organization)
+    made = await lab.encounters.create(DOCTOR, organization.id, user.id, name="Follow-up")
+
+    async def sealed() -> bytes:
+        async with lab.database.read() as transaction:
+            query = select(encounters.c.sealed).where(encounters.c.id == made.id)
+            stored: bytes = (await transaction.connection.execute(query)).scalar_one()
+            return stored
+
+    before = await sealed()
+    await lab.encounters.change(DOCTOR, organization.id, made.id, {"duration": 61, "language_code": "de"})
+    assert await sealed() == before
+    await lab.encounters.change(DOCTOR, organization.id, made.id, {"name": "Another", "duration": None})
+    assert await sealed() != before
+    stands = await lab.encounters.get(organization.id, made.id)
+    assert (stands.name, stands.duration, stands.language_code) == ("Another", None, "de")

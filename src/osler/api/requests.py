@@ -117,7 +117,7 @@ class Requests:
             "duration_ms": seconds * 1000,
         }
         if error is None:
-            _log.info("request", **fields)
+            logs.request(**fields)
         else:
             _log.error("request", exc_info=error, **fields)
 

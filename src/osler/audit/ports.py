@@ -73,8 +73,8 @@ class AuditTrail(Protocol):
     async def append(self, transaction: Transaction, events: Sequence[AuditEvent]) -> None:
         """Chain the events in the caller's transaction: they are recorded if and only if it commits.
 
-        Call it as the transaction's last statement: from here to the commit the chain's head is held, and whoever else
-        writes for this organization waits.
+        They are written right before the commit. From here on the chain's head is held, and whoever else writes for
+        this organization waits: call it late in the transaction.
         """
         ...
 

@@ -43,12 +43,15 @@ class AuditService:
     async def append(self, transaction: Transaction, events: Sequence[AuditEvent]) -> None:
         """Chain the events in the caller's transaction: they are recorded if and only if it commits.
 
-        Call it as the transaction's last statement: from here to the commit the chain's head is held, and whoever else
-        writes for this organization waits. Raises InvalidFieldError for an event that cannot be stored as it is.
+        They are written right before the commit, together with those of others who share it. From here on the chain's
+        head is held, and whoever else writes for this organization waits: call it late in the transaction.
+        Raises InvalidFieldError for an event that cannot be stored as it is.
         """
         for event in events:
             _check_storable(event)
-        await self._chain(transaction, events)
+        for organization_id in sorted({event.organization_id for event in events}):
+            await self._repository.lock_head(transaction, organization_id)
+        transaction.before_commit(self._chain, events)
 
     async def record(self, event: AuditEvent) -> None:
         """Chain an event that has no transaction of its own (a read). Durable on return; many are committed at once.
@@ -139,7 +142,7 @@ class AuditService:
 
     async def _commit(self, events: Sequence[AuditEvent]) -> None:
         async with self._database.write() as transaction:
-            await self._chain(transaction, events)  # each was looked at when it came
+            transaction.before_commit(self._chain, events)  # each was looked at when it came
 
 
 def _organization(event: AuditEvent) -> str:

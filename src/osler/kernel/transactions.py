@@ -4,10 +4,10 @@ One request or step is one transaction. Repositories do not commit; no transacti
 network call.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 
 class Transaction(Protocol):
@@ -16,6 +16,18 @@ class Transaction(Protocol):
     def after_commit(self, call: Callable[[], Awaitable[None]]) -> None:
         """Have ``call`` awaited once the transaction is durable; never if it rolls back."""
         ...
+
+    def before_commit(self, write: "Write", items: Sequence[Any]) -> None:
+        """Have ``items`` written by ``write`` right before the commit; never if the transaction rolls back.
+
+        It is called once for all that was handed to it, by this transaction and by those that share its commit, in the
+        order in which they ended. If it fails, so does the commit.
+        """
+        ...
+
+
+Write = Callable[[Transaction, Sequence[Any]], Awaitable[None]]
+"""Writes things together that many transactions left to be written."""
 
 
 class Database(Protocol):

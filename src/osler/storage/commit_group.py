@@ -7,10 +7,11 @@ work only.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from osler.kernel.errors import OslerError
+from osler.kernel.transactions import Transaction, Write
 
 MOST: Final = 64
 """Transactions of one commit."""
@@ -21,6 +22,10 @@ LONGEST: Final = 0.03
 PAUSE: Final = 0.002
 """Seconds between two groups that follow each other, in which another process can take the lock: it asks for it again
 and again, and is not told when it is free."""
+
+WARY: Final = 60.0
+"""Seconds for which everybody writes for himself what could be written together, after that failed for all of a group:
+what is wrong with the rows of one organization is to keep no other one from its work."""
 
 
 class CommitGroup:
@@ -34,6 +39,8 @@ class CommitGroup:
         self.shared: dict[object, Any] = {}
         """What was read or written of rows that only the open transaction can change, for the next who joins it."""
         self._begun = 0.0
+        self._wary_until = float("-inf")
+        self._left: dict[Write, list[Any]] = {}
         self._ended: list[asyncio.Future[None]] = []
 
     @property
@@ -61,6 +68,25 @@ class CommitGroup:
         self._ended.append(done)
         return done
 
+    @property
+    def is_wary(self) -> bool:
+        """Whether each is to write what he has before he leaves, so that what is wrong with it is told to him only."""
+        return asyncio.get_running_loop().time() < self._wary_until
+
+    def add(self, left: Mapping[Write, Sequence[Any]]) -> None:
+        """Take over what one who ended has left to be written before the commit."""
+        for write, items in left.items():
+            self._left.setdefault(write, []).extend(items)
+
+    async def write(self, transaction: Transaction) -> None:
+        """Write what all have left, before the commit. Raises what that raises: then nobody's work is to stand."""
+        try:
+            await write_all(transaction, self._left)
+        except BaseException:
+            self._wary_until = asyncio.get_running_loop().time() + WARY
+            raise
+        self._left.clear()
+
     def succeed(self) -> None:
         """Tell all who wait that their work is durable."""
         self.shared.clear()
@@ -72,8 +98,15 @@ class CommitGroup:
     def fail(self, error: BaseException) -> None:
         """Tell all who wait that nothing of their work is there."""
         self.shared.clear()
+        self._left.clear()
         ended, self._ended = self._ended, []
         for done in ended:
             if not done.done():
                 # Each his own: an error collects the places that it passes.
                 done.set_exception(type(error)(str(error)) if isinstance(error, OslerError) else error)
+
+
+async def write_all(transaction: Transaction, left: Mapping[Write, Sequence[Any]]) -> None:
+    """Write what was left to be written before a commit."""
+    for write, items in left.items():
+        await write(transaction, items)

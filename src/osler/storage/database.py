@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from osler.kernel.errors import DatabaseUnavailableError, OslerError
-from osler.kernel.transactions import Transaction, joined
-from osler.storage.commit_group import PAUSE, CommitGroup
+from osler.kernel.transactions import Transaction, Write, joined
+from osler.storage.commit_group import PAUSE, CommitGroup, write_all
 from osler.storage.database_errors import BUSY, UNAVAILABLE, UNDONE, DatabaseLockedError, of_sqlite, translate
 from osler.storage.database_url import LOCK_TIMEOUT, PostgresqlLocation, SqliteLocation, read_url
 from osler.storage.sqlite_driver import SqliteConnection
@@ -42,7 +42,7 @@ POSTGRESQL_PATIENCE: Final = 0.5
 class SqlTransaction:
     """An open transaction; repositories execute on ``connection`` and never commit."""
 
-    __slots__ = ("_calls", "connection", "held", "shared", "writes")
+    __slots__ = ("_calls", "connection", "held", "left", "shared", "writes")
 
     def __init__(self, connection: AsyncConnection, *, writes: bool, shared: dict[object, Any] | None = None) -> None:
         self.connection = connection
@@ -51,6 +51,8 @@ class SqlTransaction:
         """What was read of rows that are locked until the end, for repositories that are going to need it again."""
         self.shared: dict[object, Any] = {} if shared is None else shared
         """The same, and what was written to them, for transactions that join this one too."""
+        self.left: dict[Write, list[Any]] = {}
+        """What is to be written before the commit."""
         self._calls: list[Callable[[], Awaitable[None]]] = []
 
     def after_commit(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -61,11 +63,15 @@ class SqlTransaction:
         """
         self._calls.append(call)
 
+    def before_commit(self, write: Write, items: Sequence[Any]) -> None:
+        """Have ``items`` written by ``write`` right before the commit, together with those of others who share it."""
+        self.left.setdefault(write, []).extend(items)
+
     async def _commit(self, group: CommitGroup | None) -> None:
         if group is None:
-            await _commit(self.connection)
+            await _commit(self)
         else:
-            await _commit_in(group, self.connection)
+            await _commit_in(group, self)
         for call in self._calls:
             try:
                 await call()
@@ -370,9 +376,11 @@ async def begin(connection: AsyncConnection) -> None:
                 raise
 
 
-async def _commit(connection: AsyncConnection) -> None:
+async def _commit(transaction: SqlTransaction) -> None:
     """Commit and give the connection back."""
+    connection = transaction.connection
     try:
+        await write_all(transaction, transaction.left)
         await connection.commit()
     except BaseException:
         await _roll_back(connection)
@@ -394,18 +402,24 @@ async def _undo(connection: AsyncConnection) -> None:
             await connection.invalidate()
 
 
-async def _commit_in(group: CommitGroup, connection: AsyncConnection) -> None:
+async def _commit_in(group: CommitGroup, transaction: SqlTransaction) -> None:
     """End a transaction of SQLite, by a commit or by that of one who waits; return when it is durable."""
+    connection = transaction.connection
     driver = _driver_of(connection)
     if not group.is_pending:
         group.begin()
-    if group.goes_on():
-        driver.leave_open()
-        try:
+    try:
+        if group.is_wary:
+            await write_all(transaction, transaction.left)
+            transaction.left.clear()
+        if goes_on := group.goes_on():
+            driver.leave_open()
             await connection.commit()
-        except BaseException:
-            await _roll_back_in(group, connection)
-            raise
+    except BaseException:
+        await _roll_back_in(group, connection)
+        raise
+    group.add(transaction.left)
+    if goes_on:
         durable = group.join()
         group.is_active = False
         await connection.close()
@@ -413,6 +427,8 @@ async def _commit_in(group: CommitGroup, connection: AsyncConnection) -> None:
         await durable
         return
     try:
+        driver.end_all()
+        await group.write(transaction)
         await connection.commit()
     except BaseException as error:
         await _undo(connection)
@@ -429,16 +445,14 @@ async def _commit_in(group: CommitGroup, connection: AsyncConnection) -> None:
 
 
 async def _roll_back_in(group: CommitGroup, connection: AsyncConnection) -> None:
-    """Undo one transaction of SQLite; if nobody else comes to do it, commit what others left."""
+    """Undo one transaction of SQLite; if nobody else comes to do it, have committed what others left."""
     await _undo(connection)
     group.shared.clear()
-    if group.is_pending:
-        if connection.closed or connection.invalidated or not _driver_of(connection).is_open:
-            group.fail(DatabaseUnavailableError(UNDONE))
-        elif not group.waiting:
-            await _commit_open(group, connection)
+    if group.is_pending and (connection.closed or connection.invalidated or not _driver_of(connection).is_open):
+        group.fail(DatabaseUnavailableError(UNDONE))
     group.is_active = False
     await connection.close()
+    group.leave()
 
 
 async def _commit_open(group: CommitGroup, connection: AsyncConnection) -> None:
@@ -447,13 +461,16 @@ async def _commit_open(group: CommitGroup, connection: AsyncConnection) -> None:
     if not driver.is_open:
         return
     try:
+        driver.end_all()
+        await group.write(SqlTransaction(connection, writes=True, shared=group.shared))
         await driver.commit()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OslerError, exc.SQLAlchemyError) as error:
         with suppress(sqlite3.Error):
             await driver.rollback()
-        group.fail(of_sqlite(error))
+        group.fail(of_sqlite(error) if isinstance(error, sqlite3.Error) else error)
     else:
         group.succeed()
+    await connection.rollback()  # of SQLAlchemy's own: it begins one with the first statement
 
 
 def _driver_of(connection: AsyncConnection) -> SqliteConnection:

@@ -136,6 +136,10 @@ class SqliteConnection:
         """Have the next ``commit`` end the member and leave the transaction open to the next one."""
         self._stays_open = True
 
+    def end_all(self) -> None:
+        """Note that what comes now is of all members: if it is rolled back, so is everything."""
+        self._in_member, self._is_joined = True, False
+
     async def execute(self, statement: str, parameters: Any, *, many: bool) -> Answer:
         """Execute a statement, once or once per item of ``parameters``. Raises sqlite3.Error."""
 
@@ -191,7 +195,7 @@ class SqliteConnection:
                 await self._call(lambda: self._live.commit())
             return
         if not stays_open:
-            self._in_member, self._is_joined = True, False  # if this fails, nothing is left for anybody
+            self.end_all()  # if this fails, nothing is left for anybody
             await self._call(lambda: self._live.execute("COMMIT").close())
             self._is_open = self._has_savepoint = False
         self._in_member = False

@@ -5,9 +5,12 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from osler import __version__
 from osler.api.scribe.ask import ask_routes
@@ -61,9 +64,17 @@ CHAPTERS: Final[tuple[tuple[str, Routes], ...]] = (
 """The chapters of the description behind the bearer token, in the order in which a request is compared with them."""
 
 
+class _App(FastAPI):
+    """Has no layers but those that its routes need: it is inside of another app, which has all the others."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the routes, with what answers the errors of requests that no route took."""
+        return ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
+
+
 def scribe_app(services: ScribeServices) -> FastAPI:
     """Return the app. Its description is made by :func:`osler.api.scribe.openapi.described`."""
-    app = FastAPI(title="Osler scribe API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = _App(title="Osler scribe API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     app.state.services = services
     chapters = [routes(services, scribe_router(tag)) for tag, routes in CHAPTERS]

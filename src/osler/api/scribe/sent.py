@@ -60,7 +60,8 @@ SentTime = Annotated[
 Whole = Annotated[int, BeforeValidator(_whole)]
 
 
-async def _session_id(session_id: Annotated[str, Path(description="The id of a session: decimal digits.")]) -> str:
+async def read_session_id(session_id: Annotated[str, Path(description="The id of a session: decimal digits.")]) -> str:
+    """Return the id of a session in a path. Raises ScribeError for what can be none."""
     if not SESSION_ID.fullmatch(session_id):
         raise ScribeError(SESSION_NOT_FOUND)
     return session_id
@@ -77,7 +78,7 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-SessionId = Annotated[str, Depends(_session_id)]
+SessionId = Annotated[str, Depends(read_session_id)]
 ProfileId = Annotated[str, Depends(_profile_id)]
 
 

@@ -54,7 +54,8 @@ class SqlAuditRepository:
             empty = {"organization_id": organization_id, "sequence": 0, "mac": "", "at": _BEGINNING}
             await insert_unless_there(connection, audit_heads, empty)
             row = (await connection.execute(_LOCKED_HEAD, {"organization": organization_id})).one()
-        return _head(row)
+        head = inside(transaction).shared[audit_heads, organization_id] = _head(row)
+        return head
 
     async def append(self, transaction: Transaction, entries: Sequence[AuditEntry], head: ChainHead) -> None:
         """Write the entries and make ``head`` the last link."""

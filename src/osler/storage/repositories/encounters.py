@@ -1,12 +1,26 @@
 """Encounters as rows: what lists are ordered and filtered by stands open, the rest is sealed."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from osler.encounters.model import (
     Consent,
@@ -21,7 +35,6 @@ from osler.kernel.pages import Page, Position
 from osler.kernel.transactions import Transaction
 from osler.storage.database import connection_of, inside
 from osler.storage.repositories.sealed import BlindIndex, SealedRows, with_key
-from osler.storage.sealing.keys import DataKey
 from osler.storage.tables.audio import recordings, segments
 from osler.storage.tables.encounters import encounters
 from osler.storage.tables.metadata import Time
@@ -71,8 +84,12 @@ class SqlEncounterRepository:
         if connection.dialect.name == "postgresql":
             await connection.execute(_LOCK, {"organization": organization_id, "encounter": encounter_id})
         row = await self._row(transaction, organization_id, encounter_id)
-        inside(transaction).held[HANGING, encounter_id] = row
-        return self.encounter_of(row, self._sealed.hold(transaction, row, encounters))
+        held = inside(transaction).held
+        held[HANGING, encounter_id] = row
+        key = self._sealed.hold(transaction, row, encounters)
+        content = self._sealed.open(row, organization_id, encounters, row.id, key)
+        held[STANDING, encounter_id] = row, content
+        return _encounter(row, content or {})
 
     async def _row(self, transaction: Transaction, organization_id: str, encounter_id: str) -> Row[Any]:
         wanted = {"organization": organization_id, "encounter": encounter_id}
@@ -82,24 +99,30 @@ class SqlEncounterRepository:
         return row
 
     async def save(self, transaction: Transaction, encounter: Encounter) -> Encounter:
-        """Write every field of a locked encounter; returns it with its new revision.
+        """Write a locked encounter; returns it with its new revision.
 
+        What stands in the row as it is to be is not written again, nor sealed anew: each column in an index costs.
         Raises ConflictError if it was changed since it was read, ErasedError if nothing can be sealed any more.
         """
-        sealed = await self._sealed.reseal(
-            transaction, encounter.organization_id, encounters, encounter.id, _content(encounter)
-        )
-        if sealed is None:
-            raise ErasedError("This encounter was erased for good.")
-        changed = {f"new_{name}": value for name, value in self._changeable(encounter).items()}
+        row, standing = inside(transaction).held.pop((STANDING, encounter.id), (None, None))
+        values = self._changeable(encounter)
+        if row is not None:
+            values = {name: value for name, value in values.items() if value != getattr(row, name)}
+        values["revision"] = encounter.revision + 1
+        content = _content(encounter)
+        if standing is None or content != standing:
+            values["sealed"] = await self._sealed.reseal(
+                transaction, encounter.organization_id, encounters, encounter.id, content
+            )
+            if values["sealed"] is None:
+                raise ErasedError("This encounter was erased for good.")
         wanted = {
             "organization": encounter.organization_id,
             "encounter": encounter.id,
             "former_revision": encounter.revision,
         }
-        done = await connection_of(transaction).execute(
-            _SAVE, {**wanted, **changed, "new_revision": encounter.revision + 1, "new_sealed": sealed}
-        )
+        new = {f"new_{name}": value for name, value in values.items()}
+        done = await connection_of(transaction).execute(_saving(tuple(values)), {**wanted, **new})
         if done.rowcount != 1:
             raise ConflictError("the encounter was changed by another at the same moment: read it again")
         return replace(encounter, revision=encounter.revision + 1)
@@ -222,41 +245,9 @@ class SqlEncounterRepository:
             "erased_at": encounter.erased_at,
         }
 
-    def encounter_of(self, row: Row[Any], held: DataKey | None = None) -> Encounter:
+    def encounter_of(self, row: Row[Any]) -> Encounter:
         """Return the encounter of a row that was selected by :func:`with_key`, whatever else was selected."""
-        content = self._sealed.open(row, row.organization_id, encounters, row.id, held) or {}
-        return Encounter(
-            id=row.id,
-            organization_id=row.organization_id,
-            owner_id=row.owner_id,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            state=EncounterState(row.state),
-            purpose=Purpose(row.purpose),
-            patient_profile_id=row.patient_profile_id,
-            patient=_patient(content.get("patient")),
-            name=content.get("name"),
-            clinician_notes=tuple(content.get("clinician_notes", ())),
-            ehr_appointment_id=content.get("ehr_appointment_id"),
-            ehr_patient_id=content.get("ehr_patient_id"),
-            ehr_provider=content.get("ehr_provider") or row.ehr_provider,
-            patient_from=content.get("patient_from"),
-            consent=Consent(row.consent_given, row.consent_changed_at, row.consent_erase_at),
-            duration=row.duration,
-            language_code=row.language_code,
-            output_language_code=row.output_language_code,
-            transcribe_mode=row.transcribe_mode,
-            recording_status=row.recording_status,
-            session_status=row.session_status,
-            created_time_local=row.created_time_local,
-            generate_output_without_recording=row.generate_output_without_recording,
-            linked_encounter_ids=tuple(row.linked_encounter_ids),
-            signed_at=row.signed_at,
-            signed_by=row.signed_by,
-            audio_erased_at=row.audio_erased_at,
-            erased_at=row.erased_at,
-            revision=row.revision,
-        )
+        return _encounter(row, self._sealed.open(row, row.organization_id, encounters, row.id) or {})
 
 
 def readable(
@@ -319,19 +310,59 @@ def _one() -> Select[Any]:
 _THIS: Final = (encounters.c.organization_id == bindparam("organization"), encounters.c.id == bindparam("encounter"))
 ONE: Final = _one()
 _LOCK: Final = select(encounters.c.id).where(*_THIS).with_for_update(key_share=True)
-_SAVED: Final = tuple(
-    column
-    for column in encounters.c
-    if column.name not in ("id", "organization_id", "owner_id", "created_at", "key_id")
-)
-_SAVE: Final = (
-    update(encounters)
-    .where(*_THIS, encounters.c.revision == bindparam("former_revision"))
-    .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in _SAVED})
-)
+
+
+@lru_cache(256)
+def _saving(names: tuple[str, ...]) -> Update:
+    """Return what writes these columns of an encounter that is still of the revision that was read."""
+    columns = [encounters.c[name] for name in names]
+    return (
+        update(encounters)
+        .where(*_THIS, encounters.c.revision == bindparam("former_revision"))
+        .values({column: bindparam(f"new_{column.name}", type_=column.type) for column in columns})
+    )
+
+
+STANDING: Final = "how an encounter stands"
+"""Under this and its id a transaction holds the row of an encounter that it has locked, and what was sealed in it."""
 
 HANGING: Final = "what hangs on an encounter"
 """Under this and its id a transaction holds the row of :data:`ONE` of an encounter that it has locked."""
+
+
+def _encounter(row: Row[Any], content: Mapping[str, Any]) -> Encounter:
+    return Encounter(
+        id=row.id,
+        organization_id=row.organization_id,
+        owner_id=row.owner_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        state=EncounterState(row.state),
+        purpose=Purpose(row.purpose),
+        patient_profile_id=row.patient_profile_id,
+        patient=_patient(content.get("patient")),
+        name=content.get("name"),
+        clinician_notes=tuple(content.get("clinician_notes", ())),
+        ehr_appointment_id=content.get("ehr_appointment_id"),
+        ehr_patient_id=content.get("ehr_patient_id"),
+        ehr_provider=content.get("ehr_provider") or row.ehr_provider,
+        patient_from=content.get("patient_from"),
+        consent=Consent(row.consent_given, row.consent_changed_at, row.consent_erase_at),
+        duration=row.duration,
+        language_code=row.language_code,
+        output_language_code=row.output_language_code,
+        transcribe_mode=row.transcribe_mode,
+        recording_status=row.recording_status,
+        session_status=row.session_status,
+        created_time_local=row.created_time_local,
+        generate_output_without_recording=row.generate_output_without_recording,
+        linked_encounter_ids=tuple(row.linked_encounter_ids),
+        signed_at=row.signed_at,
+        signed_by=row.signed_by,
+        audio_erased_at=row.audio_erased_at,
+        erased_at=row.erased_at,
+        revision=row.revision,
+    )
 
 
 def _content(encounter: Encounter) -> dict[str, Any]:

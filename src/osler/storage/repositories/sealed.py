@@ -1,7 +1,7 @@
 """Sealed content of rows: JSON values sealed under a key of their own, which stands wrapped in ``object_keys``."""
 
 import json
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Row, Select, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -162,8 +162,11 @@ def blob_columns(blob: StoredBlob) -> dict[str, Any]:
     }
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _dump(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(content).encode()
 
 
 def _context(organization_id: str | None, table: Table, row_id: str) -> bytes:
