@@ -1,7 +1,9 @@
 """What a text that is composed by a template promises, read through the public door."""
 
+import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,7 @@ VISIT = Transcript(
         for number, line in enumerate(SAID.strip().splitlines())
     )
 )
+SAMPLE_VISIT = Path(__file__).parents[2] / "examples" / "sample-visit" / "visit.json"
 FACTS = {"patient_name": "Mary *Hill*", "visit_date": "2026-11-22", "organization_name": "Hill Practice"}
 SERVICE = NoteService(GroundedNoteWriter())
 TEMPLATES = {template.name: template for template in built_in_templates()}
@@ -209,9 +212,48 @@ def test_what_is_told_to_the_patient_names_nobody_else_as_him(about: str, told: 
 
 
 def test_a_medicine_whose_dose_the_plan_changes_is_not_listed_as_if_it_stayed() -> None:
-    for name in ("SOAP note", "Patient summary in plain words"):
-        text = text_of(compose(TEMPLATES[name].text))
-        assert "Lisinopril 10 mg daily (changed at this visit)." in text
+    assert "Lisinopril 10 mg daily (changed at this visit)." in text_of(compose(SOAP))
+
+
+def test_a_patient_reads_no_dose_that_is_not_to_be_taken_any_more() -> None:
+    text = text_of(compose(TEMPLATES["Patient summary in plain words"].text))
+    assert "Lisinopril (changed at this visit)." in text and "20 mg" in text and "10 mg" not in text
+
+
+def test_a_template_that_asks_for_plain_words_has_them_and_says_who_orders() -> None:
+    seen = said("D: You have hypertension. We're going to order a lipid panel. Any fatigue?", "P: Yes, some fatigue.")
+    plain = text_of(compose(TEMPLATES["Patient summary in plain words"].text, transcript=seen))
+    assert (
+        "We will order a lipid panel" in plain and "igh blood pressure" in plain and "hypertension" not in plain.lower()
+    )
+    assert "hypertension" in text_of(compose(SOAP, transcript=seen)).lower()
+
+
+def test_where_it_hurts_is_not_where_the_caller_is() -> None:
+    heard = json.loads(SAMPLE_VISIT.read_text(encoding="utf-8"))["turns"]
+    seen = Transcript(tuple(Turn(turn["speaker"], turn["text"]) for turn in heard))
+    text = text_of(compose(TEMPLATES["Telehealth or phone call"].text, transcript=seen))
+    assert "# Call" not in text and "at the back of his head" in text
+
+
+def test_a_time_that_is_told_apart_from_its_symptom_is_written_with_it() -> None:
+    seen = Transcript(
+        (
+            Turn(CLINICIAN, "What brings you in today?"),
+            Turn(PATIENT, "I've been getting headaches, mostly in the morning. For about 2 weeks now."),
+        )
+    )
+    assert "headaches, mostly in the morning, for about 2 weeks now." in text_of(compose(SOAP, transcript=seen))
+
+
+def test_what_the_patient_blames_on_a_medicine_that_was_asked_for_is_written_with_its_name() -> None:
+    seen = said(
+        "D: Are you still taking amlodipine? 10 mg once a day?",
+        "P: Yes, every morning. I think the swelling started after we went up on that.",
+    )
+    text = text_of(compose(SOAP, transcript=seen, style=VoiceStyle.SUPER_DETAILED))
+    assert "the swelling started after they went up on amlodipine" in text
+    assert "Amlodipine 10 mg" in text
 
 
 def said(*lines: str) -> Transcript:

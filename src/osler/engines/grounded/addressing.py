@@ -1,6 +1,7 @@
 """Writes sentences to the patient, as "you", for templates whose instructions ask for it."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -10,6 +11,19 @@ from osler.notes.template_tree import PartKind, TemplateText
 
 _ASKED: Final = re.compile(
     r"\bto (?:the patient|them|him or her) as [\"“]?you\b|\bsecond person\b|\baddress(?:ed)? (?:to )?the patient\b",
+    re.IGNORECASE,
+)
+_PLAINLY: Final = re.compile(
+    r"\b(?:plain|everyday|simple) (?:words|language|english)\b|\byear[- ]old (?:knows|understands)\b", re.IGNORECASE
+)
+_BY_THE_CLINIC: Final = re.compile(
+    r"(?:order|send|refer|prescribe|adjust|review|obtain|request|arrange|repeat|recheck|update|submit|give|treat|set)\b",
+    re.IGNORECASE,
+)
+"""Beginnings of a plan's sentences of what the clinic does, written as a note has them: "Order a lipid panel"."""
+_BY_US: Final = re.compile(
+    r"\b(?:I|we)(?: also| just)?(?: ?['’](?:ll|m|re|d)| will| am| are| would| want| wan)(?! you\b)"
+    r"(?! like you\b)|\blet(?: me|['’]?s| us)\b",
     re.IGNORECASE,
 )
 _OTHERS: Final = re.compile(
@@ -25,8 +39,24 @@ _SUBJECT: Final = "you"
 
 def is_to_patient(template: TemplateText) -> bool:
     """Say whether an instruction of a template asks to write to the patient as "you"."""
+    return _instructs(template, _ASKED)
+
+
+def is_plain(template: TemplateText) -> bool:
+    """Say whether an instruction of a template asks for words that everybody knows."""
+    return _instructs(template, _PLAINLY)
+
+
+def _instructs(template: TemplateText, wanted: re.Pattern[str]) -> bool:
     parts = (part for section in template.sections for line in section.lines for part in line.parts)
-    return any(part.kind is PartKind.INSTRUCTION and _ASKED.search(part.text) for part in parts)
+    return any(part.kind is PartKind.INSTRUCTION and wanted.search(part.text) for part in parts)
+
+
+def of_the_clinic(text: str, quotes: Sequence[str]) -> str:
+    """Say of an order that we carry it out, where the clinician did: "Order a test" is no task of the patient's."""
+    if _BY_THE_CLINIC.match(text) and any(_BY_US.search(quote) for quote in quotes):
+        return f"We will {text[:1].lower()}{text[1:]}"
+    return text
 
 
 def to_patient(text: str, reference: Reference) -> str:

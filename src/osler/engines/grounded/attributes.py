@@ -175,10 +175,14 @@ def of_medicine(reading: Reading, mention: Mention) -> Attributes:
     start, end = reading.sentences[mention.sentence]
     left, right = _territory(reading, mention, start, end, FindingKind.MEDICATION)
     _dose(reading, mention.end, right, found) or _dose(reading, left, mention.start, found, near=6)
-    for s, e, frequency in frequencies_in(reading.tokens[mention.end : right]):
-        if "ago" in reading.words[mention.end + e : mention.end + e + 1]:
+    after = mention.end, right
+    if "dose" not in found.values and (told := _told_apart(reading, mention, end)):
+        _dose(reading, *told, found)
+        after = told
+    for s, e, frequency in frequencies_in(reading.tokens[after[0] : after[1]]):
+        if "ago" in reading.words[after[0] + e : after[0] + e + 1]:
             continue  # "a month ago"
-        found.put("frequency", frequency, mention.end + s, mention.end + e)
+        found.put("frequency", frequency, after[0] + s, after[0] + e)
         break
     for route, phrases in _routes().items():
         for s, e in phrases_in(reading.words[left:right], phrases):
@@ -187,6 +191,17 @@ def of_medicine(reading: Reading, mention: Mention) -> Attributes:
     if action:
         found.put("action", *action)
     return found
+
+
+def _told_apart(reading: Reading, mention: Mention, end: int) -> tuple[int, int] | None:
+    """Return the sentence after one that ends with a medicine if it begins with an amount: "amlodipine? 10 mg?"."""
+    following = mention.sentence + 1
+    if mention.end < end - 1 or following >= len(reading.sentences):
+        return None
+    start, stop = reading.sentences[following]
+    opens = any(number.start == 0 for number in numbers(reading.tokens[start:stop]))
+    named = any(m.meaning(FindingKind.MEDICATION) for m in reading.of_sentence(following))
+    return (start, stop) if opens and not named else None
 
 
 def _dose(reading: Reading, start: int, end: int, found: Attributes, near: int = 14) -> bool:

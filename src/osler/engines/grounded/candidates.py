@@ -49,6 +49,7 @@ def candidates(said: Sequence[Utterance], reference: Reference) -> list[Candidat
     """Return the candidate sentences in the order of the visit, of which ``said`` is every utterance."""
     found: list[Candidate] = []
     question: Utterance | None = None
+    earlier: Utterance | None = None
     fresh = False
     for whole in said:
         utterance = whole
@@ -67,6 +68,7 @@ def candidates(said: Sequence[Utterance], reference: Reference) -> list[Candidat
                 continue
         if utterance.is_question:
             if utterance.by_clinician:
+                earlier = question if question is not None and question.turn == utterance.turn else None
                 question, fresh = utterance, True
             continue
         if question is not None and fresh and not utterance.by_clinician:
@@ -103,8 +105,10 @@ def candidates(said: Sequence[Utterance], reference: Reference) -> list[Candidat
             if text is None and found and before is not None and _adjoins(found[-1], before, utterance):
                 found[-1] = _extended(found[-1], utterance, reference) or found[-1]
         if text is not None and len(sources) == 1 and not utterance.by_clinician and question is not None:
-            text, meant = _with_medicine(text, question)
+            text, meant = _with_medicine(text, [question] if earlier is None else [question, earlier])
             sources = (meant, utterance) if meant is not None else sources
+        if text is None and found and before is not None and _adjoins(found[-1], before, utterance):
+            found[-1] = _lasting(found[-1], utterance)
         if text is not None and (utterance.by_clinician or _is_clause(text)):
             asked = question.text if question is not None and not utterance.by_clinician else ""
             found.append(Candidate(text, sources, STATED, asked, inferred=len(sources) > 1))
@@ -215,6 +219,25 @@ def _extended(last: Candidate, utterance: Utterance, reference: Reference) -> Ca
     return replace(last, text=joined, sources=(*last.sources, utterance))
 
 
+def _lasting(last: Candidate, utterance: Utterance) -> Candidate:
+    """Join a time that stands alone to what the patient said right before: "I get headaches. For two weeks now"."""
+    text = utterance.text.strip(" .,")
+    if utterance.by_clinician or last.kind != STATED or not _TIME_ALONE.fullmatch(text):
+        return last
+    if re.search(r"\b(?:for|since|ago)\b", last.text, re.IGNORECASE):
+        return last  # it says when already
+    joined = f"{last.text.removesuffix('.')}, {text[0].lower()}{text[1:]}."
+    return replace(last, text=joined, sources=(*last.sources, utterance))
+
+
+_TIME_ALONE = re.compile(
+    r"(?:for|since|over)(?: (?:about|around|almost|nearly|maybe|probably|at least|over|like|the (?:last|past)))*"
+    r"(?: [\w-]+){0,3} (?:minutes?|hours?|days?|nights?|weeks?|months?|years?|yesterday"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day)(?: now| (?:and|or) (?:a )?half)?",
+    re.IGNORECASE,
+)
+
+
 @cache
 def _antecedent() -> re.Pattern[str]:
     nouns = "|".join(load_lexicon().patterns("antecedents"))
@@ -256,16 +279,22 @@ def _resolved(
 _TAKES_IT = re.compile(r"\b(tak(?:es?|en|ing)|took|us(?:es?|ed|ing)|on) (?:it|them|that|those)\b", re.IGNORECASE)
 
 
-def _with_medicine(text: str, question: Utterance) -> tuple[str | None, Utterance | None]:
-    """Name the medicine that "takes it" means if the question names just one; None where it stays unknown."""
+def _with_medicine(text: str, questions: Sequence[Utterance]) -> tuple[str | None, Utterance | None]:
+    """Name the medicine that "takes it" means if the last question names just one; None where it stays unknown.
+
+    ``questions`` are those of the last turn that asked, the last one first: "Amlodipine? 10 mg?" are two.
+    """
     if not _TAKES_IT.search(text):
         return text, None
-    named = medicines_named(question.text)
-    if not named and re.search(r"\b(?:medications?|medicines?|tablets?|pills?)\b", question.text, re.IGNORECASE):
-        return _TAKES_IT.sub(r"\1 the medication", text), question
-    if len(named) != 1:
-        return None, None
-    return _TAKES_IT.sub(rf"\1 {named[0]}", text), question
+    for question in questions:
+        named = medicines_named(question.text)
+        if len(named) == 1:
+            return _TAKES_IT.sub(rf"\1 {named[0]}", text), question
+        if named:
+            break
+        if re.search(r"\b(?:medications?|medicines?|tablets?|pills?)\b", question.text, re.IGNORECASE):
+            return _TAKES_IT.sub(r"\1 the medication", text), question
+    return None, None
 
 
 @cache

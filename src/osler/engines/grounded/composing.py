@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Final
 
 from osler.engines.grounded.additions import is_command
-from osler.engines.grounded.addressing import is_to_patient, to_patient
+from osler.engines.grounded.addressing import is_plain, is_to_patient, of_the_clinic, to_patient
+from osler.engines.grounded.asking.editing import in_plain_words
 from osler.engines.grounded.layout import arranged, pieces_by_section, with_headings
 from osler.engines.grounded.phrasing import Line
-from osler.engines.grounded.refining import refined
+from osler.engines.grounded.refining import refined, without_old_dose
 from osler.engines.grounded.repetition import content
 from osler.engines.grounded.rewriting import NEUTRAL
 from osler.engines.grounded.searching import answered_by, measurements_asked
-from osler.engines.grounded.sources import Beside, beside
+from osler.engines.grounded.sources import Beside, beside, differs
 from osler.engines.grounded.visit import LEAST_RANK, Visit, in_order, length, read_visit, sentences
 from osler.kernel.errors import NoClinicalContentError
 from osler.notes.grounding import check
@@ -74,14 +75,19 @@ def _filled(
         for line in in_order([line for line in kept if line.part == part], visit.problems, part)
     ]
     written: dict[str, Sequence[Sentence]] = {}
-    addressed = is_to_patient(task.template)
+    addressed, plain = is_to_patient(task.template), is_plain(task.template)
+    if addressed:  # what disagrees is for the clinician to settle before a patient reads it
+        ordered = [without_old_dose(line) for line in ordered if not differs(line)]
     alone = measurements_asked(task.template)
     labels = {use.part.id: use.label.strip(" :*").casefold() for use in task.template.uses()}
     for name, indexes in answered_by(task.template, ordered).items():
         inside = [ordered[index] for index in indexes]
         found = sentences(inside, NEUTRAL if addressed else visit.reference, style)
         if addressed:
+            found = [_if_borne(each, of_the_clinic(each.text, [e.quote for e in each.evidence])) for each in found]
             found = [_if_borne(each, to_patient(each.text, visit.reference)) for each in found]
+        if plain:
+            found = [_if_borne(each, in_plain_words(each.text)) for each in found]
         if voice is not None:
             found = [_if_borne(each, in_voice(each.text, voice)) for each in found]
         written[name] = [_after_label(each, labels[name], name in alone) for each in found]

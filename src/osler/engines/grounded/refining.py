@@ -97,11 +97,25 @@ def _changed(line: Line, findings: Sequence[Finding], changes: Mapping[str, Find
         if finding.kind is FindingKind.MEDICATION and change and finding.evidence[0] in line.evidence:
             if change is finding:
                 return line
-            said = f"{line.text.removesuffix('.')} (changed at this visit)."
+            said = f"{line.text.removesuffix('.')}{_CHANGED_NOW}"
             changed = replace(line, text=said, evidence=joined((*line.evidence, *change.evidence)))
             return changed if is_grounded(changed) else line
     return line
 
+
+_CHANGED_NOW: Final = " (changed at this visit)."
+
+
+def without_old_dose(line: Line) -> Line:
+    """Leave out of a medicine that was changed the dose that it had: a patient would read it as the one to take."""
+    match = _OLD_DOSE.fullmatch(line.text.removesuffix(_CHANGED_NOW)) if line.text.endswith(_CHANGED_NOW) else None
+    if match is None or line.part != "medications" or not line.composed:
+        return line
+    bare = replace(line, text=f"{match[1]}{_CHANGED_NOW}")
+    return bare if is_grounded(bare) else line
+
+
+_OLD_DOSE: Final = re.compile(r"([A-Za-z][A-Za-z -]*?),? (?=\d).*")
 
 _CHANGED: Final = frozenset({"increase", "decrease"})
 """What is started or stopped is not listed as taken in the first place."""

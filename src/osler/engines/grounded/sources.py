@@ -54,6 +54,8 @@ SURE_OF_ROLES: Final = 0.9
 _NAMES: Final = {SourceKind.LINKED_NOTE: "note of a linked visit", SourceKind.LINKED_TRANSCRIPT: "linked visit"}
 _NAMELESS: Final = "document sent in"
 _OWN: Final = frozenset({SourceKind.CLINICIAN_NOTE, SourceKind.ADDITION})
+DIFFERS: Final = " (differs from what was said)"
+"""Stands behind the name of a source whose line disagrees with the visit."""
 _OPENING: Final = 6
 """Paragraphs in which a document says what it is."""
 
@@ -86,6 +88,11 @@ def beside(others: Sequence[Source], visit: Visit, extractor: FindingExtractor) 
                 order = (_BEFORE_PROBLEMS, _AFTER_THE_VISIT + number * 1000 + place)
             lines.append(replace(line, order=order))
     return Beside(tuple(lines), steering)
+
+
+def differs(line: Line) -> bool:
+    """Say whether a line of another source disagrees with what was said."""
+    return line.evidence[0].source not in _OWN and line.text.partition(":")[0].endswith(DIFFERS)
 
 
 def _joined(lines: Sequence[Line]) -> list[Line]:
@@ -126,8 +133,8 @@ def _of_text(source: Source, said: Sequence[Statement], visit: Visit, extractor:
         text = _written(statement.text)
         rank = OWN_RANK if source.kind is SourceKind.CLINICIAN_NOTE else ADDED_RANK
         if not own:
-            differs = " (differs from what was said)" if _differs(about, visit.findings) else ""
-            text, rank = f"Per {name}{differs}: {text}", RANKS[part]
+            mark = DIFFERS if _differs(about, visit.findings) else ""
+            text, rank = f"Per {name}{mark}: {text}", RANKS[part]
         evidence = Evidence(
             statement.paragraph,
             statement.start,
@@ -268,7 +275,7 @@ def _dose(finding: Finding) -> str:
 
 def _is_known(line: Line, kind: SourceKind, before: Sequence[Line], visit: Visit) -> bool:
     """Say whether a line adds nothing. What the clinician adds is written whatever was said before."""
-    if kind is SourceKind.ADDITION or "differs" in line.text.partition(":")[0]:
+    if kind is SourceKind.ADDITION or differs(line):
         return False
     words = content(line.text.partition(": ")[2] if kind not in _OWN else line.text)
     known = [*visit.lines, *before]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from osler.engines.grounded.addressing import to_patient
+from osler.engines.grounded.addressing import of_the_clinic, to_patient
 from osler.engines.grounded.asking.editing import in_plain_words
 from osler.engines.grounded.asking.passages import Sources
 from osler.engines.grounded.asking.replies import Reply
@@ -20,16 +20,6 @@ _SECTIONS: Final = (
 )
 _LEAST_RANK: Final = 0.45
 
-_BY_THE_CLINIC: Final = re.compile(
-    r"(?:order|send|refer|prescribe|adjust|review|obtain|request|arrange|repeat|recheck|update|submit|give|treat|set)\b",
-    re.IGNORECASE,
-)
-"""Beginnings of a plan's sentences of what the clinic does, written as a note has them: "Order a lipid panel"."""
-_BY_US: Final = re.compile(
-    r"\b(?:I|we)(?: also| just)?(?: ?['’](?:ll|m|re|d)| will| am| are| would| want| wan)(?! you\b)"
-    r"(?! like you\b)|\blet(?: me|['’]?s| us)\b",
-    re.IGNORECASE,
-)
 _OF_OTHERS: Final = re.compile(r"\b(?:they|them|their|themselves)\b", re.IGNORECASE)
 _OF_ONE: Final = re.compile(r"\b(?:I|me|my|you|your)\b", re.IGNORECASE)
 _YOURS: Final = {"they": "you", "them": "you", "their": "your", "themselves": "yourself"}
@@ -76,9 +66,7 @@ def told(lines: Sequence[Line], parts: Sequence[str], most: int) -> Reply | None
 def _to_patient(line: Line, reference: Reference) -> str:
     """Return a sentence plainly and to the patient, or as it stands where its quotes would not bear that."""
     quotes = [evidence.quote for evidence in line.evidence]
-    text = line.text
-    if _BY_THE_CLINIC.match(text) and any(_BY_US.search(quote) for quote in quotes):
-        text = f"We will {text[:1].lower()}{text[1:]}"
+    text = of_the_clinic(line.text, quotes)
     if reference.plural and any(map(_OF_ONE.search, quotes)) and not any(map(_OF_OTHERS.search, quotes)):
         text = _OF_OTHERS.sub(lambda match: _YOURS[match[0].lower()], text)  # the patient, who is not called he or she
     text = to_patient(text, reference)
