@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, bindparam, cast, func, insert, select, update
 from sqlalchemy import text as literal_sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +19,12 @@ PAGE: Final = 1000
 
 LAST: Final = 2**63 - 1
 """The largest sequence that a column holds."""
+
+NO_NUMBER: Final = 0
+"""Stands for the sequence of a row that has none: a column of SQLite takes whatever another hand puts there."""
+
+MOST_STRAYS: Final = 100
+"""Rows without a number that are shown of a chain; it is broken with one."""
 
 _HEAD: Final = select(audit_heads).where(audit_heads.c.organization_id == bindparam("organization"))
 _LOCKED_HEAD: Final = _HEAD.with_for_update()
@@ -93,13 +99,19 @@ class SqlAuditRepository:
     ) -> AsyncIterator[AuditEntry]:
         """Yield entries by ascending sequence; ``after`` skips those up to that sequence.
 
-        A row that holds no entry (another hand wrote it) is yielded as an event that its ``mac`` does not fit.
+        A row that holds no entry (another hand wrote it) is yielded as an event that its ``mac`` does not fit. Those
+        that have not even a number come first, as :data:`NO_NUMBER`, where ``after`` lets one pass.
         """
         connection = connection_of(transaction)
-        query = _selection(organization_id, since, action, encounter_id).order_by(audit_entries.c.sequence)
         number = audit_entries.c.sequence
-        whole = since is None and action is None and encounter_id is None
         remaining = limit
+        if after < NO_NUMBER:
+            for entry in await _without_number(connection, organization_id):
+                yield entry
+                remaining = None if remaining is None else remaining - 1
+        numbered = _numbered(connection)
+        query = _selection(organization_id, since, action, encounter_id).where(*numbered).order_by(number)
+        whole = since is None and action is None and encounter_id is None
         while remaining is None or remaining > 0:
             size = PAGE if remaining is None else min(PAGE, remaining)
             until = min(after + size, LAST)
@@ -116,7 +128,7 @@ class SqlAuditRepository:
                 return
             else:
                 # The end, or a gap of whatever width.
-                beyond = (audit_entries.c.organization_id == organization_id, number > until)
+                beyond = (audit_entries.c.organization_id == organization_id, number > until, *numbered)
                 following = await connection.scalar(select(func.min(number)).where(*beyond))
                 if following is None:
                     return
@@ -134,6 +146,7 @@ class SqlAuditRepository:
                 audit_entries.c.organization_id == organization_id,
                 _OF_MANY,
                 audit_entries.c.subject["encounters"].as_string().contains(encounter_id, autoescape=True),
+                *_numbered(connection),
             )
             .order_by(number)
             .limit(PAGE)
@@ -150,11 +163,15 @@ class SqlAuditRepository:
             after = page[-1].sequence
 
     async def organizations(self, transaction: Transaction) -> tuple[str, ...]:
-        """Return the ids of the organizations that have a chain, or only its entries, or only its head."""
+        """Return the ids of the organizations that have a chain, or only its entries, or only its head.
+
+        What another hand put in the place of an id is shown by its digits, which no chain has.
+        """
         connection = connection_of(transaction)
         with_entries = await connection.scalars(_ORGANIZATIONS)
         with_head = await connection.scalars(select(audit_heads.c.organization_id))
-        return tuple(sorted({*with_entries, *with_head}))
+        found: set[Any] = {*with_entries, *with_head}
+        return tuple(sorted(each.hex() if isinstance(each, bytes) else str(each) for each in found))
 
     async def newest(
         self,
@@ -188,6 +205,22 @@ def _selection(
     return query
 
 
+def _numbered(connection: AsyncConnection) -> tuple[ColumnElement[bool], ...]:
+    """Return what leaves out rows without a number; a column of PostgreSQL holds no other."""
+    number = audit_entries.c.sequence
+    return (number == cast(number, BigInteger),) if connection.dialect.name == "sqlite" else ()
+
+
+async def _without_number(connection: AsyncConnection, organization_id: str) -> list[AuditEntry]:
+    """Return the first rows of a chain that have no number, as what they are not."""
+    strays = [~each for each in _numbered(connection)]
+    if not strays:
+        return []
+    query = select(literal_sql("1")).select_from(audit_entries)
+    query = query.where(audit_entries.c.organization_id == organization_id, *strays).limit(MOST_STRAYS)
+    return [_unreadable(organization_id, NO_NUMBER, "") for _ in await connection.execute(query)]
+
+
 async def _read(connection: AsyncConnection, query: Select[Any], organization_id: str) -> list[AuditEntry]:
     """Return the entries of a query; a row that holds none costs a second look at its page, row by row."""
     try:
@@ -204,7 +237,8 @@ async def _read(connection: AsyncConnection, query: Select[Any], organization_id
             entries.append(_entry((await connection.execute(one)).one()))
         except (ValueError, TypeError):
             mac = await connection.scalar(one.with_only_columns(audit_entries.c.mac))
-            entries.append(_unreadable(organization_id, sequence, mac if isinstance(mac, str) else ""))
+            number = sequence if isinstance(sequence, int) else NO_NUMBER
+            entries.append(_unreadable(organization_id, number, mac if isinstance(mac, str) else ""))
     return entries
 
 
@@ -240,6 +274,8 @@ def _entry(row: Row[Any]) -> AuditEntry:
     for text in (actor_id, origin, action, mac):
         if not isinstance(text, str):
             raise TypeError("an audit entry holds something other than text")
+    if not isinstance(sequence, int):
+        raise TypeError("the number of an audit entry is none")
     actor = Actor(ActorKind(kind), actor_id, origin)
     return AuditEntry(sequence, AuditEvent(organization_id, actor, action, at, subject, Outcome(outcome), detail), mac)
 
