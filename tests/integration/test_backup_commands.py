@@ -19,9 +19,10 @@ import pytest
 from osler.access.model import KeyKind
 from osler.audit.model import OPERATOR, SYSTEM
 from osler.bootstrap import Core, initialise, open_core, read_settings
+from osler.cli import exits
 from osler.config import Settings
 from osler.encounters.model import EncounterState, ErasureReason, ErasureScope
-from osler.kernel.errors import NoSpeechError
+from osler.kernel.errors import NoSpeechError, UnreadableFileError
 from osler.kernel.jobs import JobFilter, JobState
 from osler.speech.service import SpeechService
 from tests.integration.cli import Finished
@@ -306,5 +307,12 @@ def test_mistakes_are_one_clear_line_and_change_nothing(source: Operator, tmp_pa
         done = source.osler(*arguments)
         assert done.code not in (0, 70), arguments
         assert done.is_one_clear_line(), done.err
+    for command in (
+        ("master-key", "rotate", "--new-key-file"),
+        ("restore", tmp_path / "no.backup", "--former-key-file"),
+    ):
+        done = source.osler(*command, tmp_path / "missing")
+        assert done.code == exits.CODES[UnreadableFileError]
+        assert "OSLER_" not in done.err, "no setting is at fault"
     assert (tmp_path / "there").read_text() == "precious"
     assert sorted(path.name for path in (source.data / "keys").iterdir()) == ["digest.key", "master.key"]

@@ -197,6 +197,13 @@ def test_the_trail_tells_who_did_what_and_shows_what_was_done_to_it(data: Path, 
     assert len(answer("audit", "list", "--org", "st-mary", "--limit", "1")["entries"]) == 1
     assert answer("audit", "list", "--encounter", "123")["entries"] == []
     assert "user.created" in succeed(osler("audit", "list")).out
+    assert [each["action"] for each in answer("audit", "list", "--action", "user.created")["entries"]] == [
+        "user.created"
+    ]
+    second = entries[1]["at"]
+    assert answer("audit", "list", "--since", second)["entries"] == entries[:2]
+    assert answer("audit", "list", "--since", "2999-01-01")["entries"] == []
+    assert osler("audit", "list", "--since", "yesterday").code == 2
 
     head = tmp_path / "head.json"
     succeed(osler("audit", "head", "st-mary", "-o", head))
@@ -235,6 +242,35 @@ def test_a_trail_that_is_gone_shows_although_nothing_of_it_is_left(data: Path, t
     done = osler("audit", "verify", "--head", head, "--json")  # ... but for a head that was kept elsewhere
     assert done.code == exits.CODES[errors.CorruptedError]
     assert json.loads(done.out)["organizations"][0]["broken"] == [{"sequence": 1, "fault": "cut off"}]
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("sequence = 'none'", [("st-mary", 0, "changed"), ("st-mary", 2, "missing")]),
+        ("sequence = 2.5", [("st-mary", 0, "changed"), ("st-mary", 2, "missing")]),
+        ("sequence = x'ff'", [("st-mary", 0, "changed"), ("st-mary", 2, "missing")]),
+        ("organization_id = x'ff'", [("ff", 1, "cut off"), ("st-mary", 2, "missing")]),
+    ],
+)
+def test_what_is_no_number_or_id_in_the_trail_is_named_and_stops_no_verification(
+    data: Path, statement: str, broken: list[tuple[str, int, str]]
+) -> None:
+    """A column of SQLite takes whatever is put there; who wrote to the file may not blind the one who looks."""
+    succeed(osler("org", "create", "St Mary", "--id", "st-mary"))
+    for number in ("1", "2"):
+        succeed(osler("user", "create", "--org", "st-mary", "--email", EMAIL, "--third-party-id", number))
+    tamper(data, f"UPDATE audit_entries SET {statement} WHERE organization_id = 'st-mary' AND sequence = 2")
+    done = osler("audit", "verify", "--json")
+    assert (done.code, done.is_one_clear_line()) == (exits.CODES[errors.CorruptedError], True), done.err
+    found = [
+        (chain["organization_id"], each["sequence"], each["fault"])
+        for chain in json.loads(done.out)["organizations"]
+        for each in chain["broken"]
+    ]
+    assert sorted(found) == broken
+    succeed(osler("audit", "list"))
+    succeed(osler("audit", "list", "--org", "st-mary"))
 
 
 def test_a_file_that_holds_no_head_is_refused(tmp_path: Path) -> None:

@@ -132,9 +132,14 @@ async def _database(settings: "Settings") -> "AsyncIterator[SqlDatabase]":
 
 
 def _key_of(path: Path) -> bytes:
+    """Raises UnreadableFileError if there is no such file: no setting is at fault, but what was typed."""
+    from osler.kernel.errors import UnreadableFileError
     from osler.storage.sealing.sources import FileSecret, SecretName
 
-    return FileSecret(SecretName("given master key", "OSLER_MASTER_KEY"), path).load()
+    given = FileSecret(SecretName("given master key", "OSLER_MASTER_KEY"), path)
+    if not given.exists():
+        raise UnreadableFileError("There is no key file of that name; check the name that was given. Nothing was done.")
+    return given.load()
 
 
 def _ring(settings: "Settings", former_key: Path | None) -> "KeyRing":

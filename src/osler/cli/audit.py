@@ -9,6 +9,7 @@ import typer
 
 from osler.audit.model import DEPLOYMENT, AuditEntry, ChainHead, Verification
 from osler.cli.output import JsonOption, OutputOption, check_writable, emit, table
+from osler.cli.times import utc_time
 from osler.kernel.errors import CorruptedError, InvalidFieldError, NotFoundError, UnreadableFileError
 
 if TYPE_CHECKING:
@@ -31,11 +32,24 @@ def list_entries(
     encounter_id: Annotated[
         str | None, typer.Option("--encounter", metavar="ID", help="Only of this encounter.", show_default=False)
     ] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(
+            "--action", metavar="ACTION", help="Only of this action, such as consent.withdrawn.", show_default=False
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="Only from then on; ISO 8601, UTC if without zone.", show_default=False
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 100,
     as_json: JsonOption = False,
     output: OutputOption = None,
 ) -> None:
     """Show the newest entries first."""
+    begin = None if since is None else utc_time(since, "--since")
     check_writable(output)
     from osler.cli.core import run
 
@@ -43,7 +57,7 @@ def list_entries(
         chains = await core.audit.organizations() if organization_id is None else (organization_id,)
         found: list[AuditEntry] = []
         for chain in chains:
-            found += await core.audit.list(chain, encounter_id=encounter_id, limit=limit)
+            found += await core.audit.list(chain, encounter_id=encounter_id, action=action, since=begin, limit=limit)
         return sorted(found, key=lambda entry: entry.event.at, reverse=True)[:limit]
 
     entries = run(work)

@@ -9,6 +9,7 @@ import typer
 from osler.access.model import ApiKey, KeyKind, Scope
 from osler.cli.output import JsonOption, OutputOption, check_writable, emit, table, warn
 from osler.cli.public import reasons_to_read_nothing
+from osler.cli.times import utc_time
 
 if TYPE_CHECKING:
     from osler.bootstrap import Core
@@ -47,7 +48,7 @@ def create(
 ) -> None:
     """Make a key and print it, this once: only a digest of it is kept."""
     wanted = _scopes(scopes)
-    expires_at = None if expires is None else _time(expires)
+    expires_at = None if expires is None else utc_time(expires, "--expires")
     check_writable(output)
     from osler.audit.model import OPERATOR
     from osler.cli.core import run
@@ -125,14 +126,6 @@ def _scopes(text: str | None) -> frozenset[Scope]:
     if wrong := [name for name in names if name not in set(Scope)]:
         raise typer.BadParameter(f"no such scope: {wrong[0]}; there are {', '.join(Scope)}")
     return frozenset(map(Scope, names))
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter("--expires is no ISO 8601 time; write it as 2027-01-31T12:00:00Z") from None
 
 
 def _show(keys: tuple[ApiKey, ...], *, as_json: bool, output: Any) -> None:
