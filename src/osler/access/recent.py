@@ -35,8 +35,9 @@ class Watch:
     """Looks whether anything of the access room was changed, once for all that a process keeps of it.
 
     While values are asked for it reads the database's revision of access every ``EVERY`` seconds. Another one than the
-    last has everything forgotten. The same one vouches for all that was read since it was first seen. A look that
-    fails or is late vouches for nothing: then values are read anew, with whatever error that has.
+    last has everything forgotten, so all that is kept was read since the present one was first seen, and the same one
+    vouches for it. A look that fails or is late vouches for nothing: then values are read anew, with whatever error
+    that has.
 
     Belongs to the event loop that first used it.
     """
@@ -51,16 +52,15 @@ class Watch:
         self._stopped = False
         self._fails = False
         self._revision: object = self  # no revision yet
-        self._since = float("inf")  # what was read since then stands under this revision, or is newer
-        self._seen = float("-inf")  # the last look that found it began then
+        self._seen = float("-inf")  # when the last look began that found it
 
     def add(self, kept: "Recent[Any, Any]") -> None:
         """Have ``kept`` forget what it keeps whenever something was changed."""
         self._kept.append(kept)
 
-    def vouches_for(self, read: float, now: float) -> bool:
-        """Say whether what began to be read at ``read`` stood unchanged less than FRESH ago."""
-        return self._since <= read and now - self._seen < FRESH
+    def vouches(self, now: float) -> bool:
+        """Say whether what is kept stood unchanged less than FRESH ago."""
+        return now - self._seen < FRESH
 
     def asked(self) -> None:
         """Note that a value is asked for, and look from now on."""
@@ -113,7 +113,7 @@ class Watch:
             # Also what is being read just now: it may be of the time before.
             for kept in self._kept:
                 kept.forget()
-            self._revision, self._since = revision, monotonic()
+            self._revision = revision
         self._seen = begun
 
 
@@ -160,7 +160,7 @@ class Recent(Generic[Name, Value]):
             return None
         begun, value = kept
         now = monotonic()
-        is_good = now - begun < self._fresh or (self._watch is not None and self._watch.vouches_for(begun, now))
+        is_good = now - begun < self._fresh or (self._watch is not None and self._watch.vouches(now))
         return value if is_good else None
 
     async def _read(self, name: Name, read: Callable[[], Awaitable[Value | None]]) -> Value | None:
