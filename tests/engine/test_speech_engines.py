@@ -5,6 +5,7 @@ import os
 import wave
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from osler.kernel.spans import TimeSpan
 from osler.speech.model import Transcript
 from osler.speech.ports import SAMPLE_RATE, Samples
 from osler.speech.service import SpeechService
+from osler.speech.vocabulary import decoder_bias
 
 pytestmark = pytest.mark.engine
 
@@ -116,6 +118,42 @@ def test_a_region_of_noise_that_passed_for_speech_yields_no_words() -> None:
             sound.astype(np.float32), [TimeSpan(0, 30)], language="en", vocabulary="lisinopril, metformin, albuterol"
         )
         assert heard.words == ()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
+    """Return lists that grow with each window that is encoded, by its frames, and each call of faster-whisper."""
+    from faster_whisper import WhisperModel
+
+    encode, transcribe = WhisperModel.encode, WhisperModel.transcribe
+    frames: list[int] = []
+    calls: list[int] = []
+
+    def encoding(model: Any, features: NDArray[np.float32]) -> Any:
+        frames.append(features.shape[-1])
+        return encode(model, features)
+
+    def transcribing(model: Any, samples: Samples, **options: Any) -> Any:
+        calls.append(len(samples))
+        return transcribe(model, samples, **options)
+
+    monkeypatch.setattr(WhisperModel, "encode", encoding)
+    monkeypatch.setattr(WhisperModel, "transcribe", transcribing)
+    return frames, calls
+
+
+def test_where_the_decoder_stops_early_no_window_is_decoded_of_which_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visit = SYNTHETIC.parent / "visit-hypertension.mp3"
+    if not visit.is_file():
+        pytest.skip("needs ../shared/audio/visit-hypertension.mp3, which is not part of the repository")
+    frames, calls = counted(monkeypatch)
+    quick = WhisperTranscriber(weights_store().locate("whisper-base"), label="faster-whisper/base").quick()
+    piece = samples_of(visit)[90 * SAMPLE_RATE : 100 * SAMPLE_RATE]
+    regions = SileroSpeechDetector().regions(piece)
+    heard = quick.transcribe(piece, regions, language="en", vocabulary=decoder_bias())
+    assert len(heard.words) > 20 and len(calls) > 1
+    assert len(frames) <= len(calls)
 
 
 def test_the_same_voice_is_nearer_to_itself_than_to_another() -> None:

@@ -139,22 +139,21 @@ class WhisperTranscriber:
         )
         heard: list[HeardWord] = []
         end, sound = rest.end, True
-        for segment in segments:
-            if segment.seek > 0:
-                break
-            end = rest.start + segment.end
-            if _is_speech(segment):
-                heard += [
-                    HeardWord(w.word.strip(), rest.start + w.start, rest.start + max(w.start, w.end), w.probability)
-                    for w in segment.words
-                    if w.word.strip()
-                ]
-            else:
-                sound = False
-            # Segments come as they are decoded: ending here spares the decoder the silence at the end of the clip,
-            # which costs as much as speech and where it invents.
-            if _speech_left(regions, end) < _LEAST_SPEECH:
-                break
+        with self._weights.one_window():
+            for segment in segments:
+                end = rest.start + segment.end
+                if _is_speech(segment):
+                    heard += [
+                        HeardWord(w.word.strip(), rest.start + w.start, rest.start + max(w.start, w.end), w.probability)
+                        for w in segment.words
+                        if w.word.strip()
+                    ]
+                else:
+                    sound = False
+                # Segments come as they are decoded: ending here spares the decoder the silence at the end of the clip,
+                # which costs as much as speech and where it invents.
+                if _speech_left(regions, end) < _LEAST_SPEECH:
+                    break
         return heard, end, sound
 
     def _detect_language(self, samples: Samples) -> str:
@@ -167,6 +166,10 @@ class WhisperTranscriber:
     @property
     def _model(self) -> Any:
         return self._weights.model
+
+
+class _NextWindowError(Exception):
+    """Ends what faster-whisper does, where it would go on in another window."""
 
 
 class _Weights:
@@ -188,6 +191,21 @@ class _Weights:
             yield
         finally:
             self._calls.before = None
+
+    @contextmanager
+    def one_window(self) -> Iterator[None]:
+        """Encode one window for this thread, and leave the block at a second.
+
+        Where the decoder stops before the end, faster-whisper goes on by itself, in another one: nothing of that would
+        be kept, as what is left is decoded from its own start.
+        """
+        self._calls.windows_left = 1
+        try:
+            yield
+        except _NextWindowError:
+            pass
+        finally:
+            self._calls.windows_left = None
 
     @property
     def model(self) -> Any:
@@ -222,6 +240,11 @@ class _Weights:
     def _encode_once(self, encode: Callable[[Any], Any], features: Any) -> Any:
         """Encode a window, or return what it gave just now: with and without a prompt it is the same."""
         self._pause()
+        left: int | None = getattr(self._calls, "windows_left", None)
+        if left is not None:
+            if not left:
+                raise _NextWindowError
+            self._calls.windows_left = left - 1
         key = hashlib.sha256(features.tobytes()).digest()
         last = self._last
         if last is not None and last[0] == key:
