@@ -42,7 +42,6 @@ _ID: Final = re.compile(r"[0-9a-f]{24}|[1-9][0-9]{17}|" + REQUEST_ID.pattern)
 _JOB_ID: Final = re.compile(rf"(?:{_ID.pattern})(?:[-:.][0-9a-z_]{{1,24}})?")
 _ERROR: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,60}(?:Error|Exception|Exit|Interrupt|Warning|Timeout|Group)")
 _PLACE: Final = re.compile(r"[A-Za-z0-9_]{1,80}\.py:[0-9]{1,6}")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){1,3}(?:[a-z]+[0-9]+)?")
 _DIRECTIVE: Final = re.compile(r"%(?:%|[-#0 +]*[0-9]*(?:\.[0-9]+)?[a-zA-Z])")
 _LARGEST: Final = 10**15
@@ -389,7 +388,6 @@ FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "state": _enum,
     "attempt": _number,
     "attempts": _number,
-    "executor": _matching(_NAME),
     "count": _number,
     "seconds": _number,
     "size": _number,
