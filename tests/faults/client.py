@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 import random
 import time
@@ -17,7 +18,25 @@ import numpy as np
 from osler.audio.decode import open_recording
 
 PATIENCE = 600.0
-"""Seconds for which a client waits for one thing: longer than fifty kills take, of which each may cost all work."""
+"""Seconds for which a client waits for one thing once nothing is killed any more. While something is, a job may lose
+all it did again and again, the more so the slower the machine: it has to end, but not then."""
+
+
+class Calm:
+    """Since when nothing is killed: from the first, if nobody says otherwise."""
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+
+    def end(self) -> None:
+        self._since = math.inf
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def wore_out(self, begun: float) -> bool:
+        """Say whether who has waited since ``begun`` has waited long enough."""
+        return time.monotonic() - max(begun, self._since) > PATIENCE
 
 
 def clips(visit: Path, *, seconds: float, number: int) -> list[bytes]:
@@ -56,11 +75,12 @@ class Ledger:
 class Client:
     """Records visits through a server that may vanish at any moment."""
 
-    def __init__(self, port: int, organization: str, user: str, ledger: Ledger, seed: int) -> None:
+    def __init__(self, port: int, organization: str, user: str, ledger: Ledger, seed: int, calm: Calm) -> None:
         self._base = f"http://127.0.0.1:{port}/door/{organization}"
         self._user = user
         self._ledger = ledger
         self._random = random.Random(seed)
+        self._calm = calm
 
     def visit(self, segments: list[bytes], *, sign: bool) -> str:
         """Record a visit in shuffled segments, some sent twice, ask for its note, wait for it, perhaps sign."""
@@ -92,19 +112,19 @@ class Client:
 
     def wait_for_work(self) -> None:
         """Wait until no job is queued or running: what a killed process was at is taken over some seconds later."""
-        deadline = time.monotonic() + PATIENCE
+        begun = time.monotonic()
         while left := self._send("GET", "/work")["left"]:
-            assert time.monotonic() < deadline, f"{left} jobs were not finished in time"
+            assert not self._calm.wore_out(begun), f"{left} jobs were not finished in time"
             time.sleep(0.2)
 
     def _wait_for_note(self, encounter: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        begun = time.monotonic()
         while True:
             state = self.state(encounter)
             if state["note"] == "created" and state["state"] in ("completed", "signed"):
                 return
             assert state["note"] != "failed", "the note failed"
-            assert time.monotonic() < deadline, f"the note was not written in time: {state}"
+            assert not self._calm.wore_out(begun), f"the note was not written in time: {state}"
             time.sleep(0.2)
 
     def _send(
@@ -116,7 +136,7 @@ class Client:
         unless: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
         """Send until it is acknowledged. ``unless`` is asked before a repetition: has the lost request taken effect?"""
-        deadline = time.monotonic() + PATIENCE
+        begun = time.monotonic()
         while True:
             try:
                 reply = httpx.request(method, self._base + path, content=content, timeout=60)
@@ -126,7 +146,7 @@ class Client:
                 assert reply.status_code >= 500, f"{method} was refused with {reply.status_code}: {reply.text}"
             except httpx.TransportError:
                 pass
-            assert time.monotonic() < deadline, f"{method} was not acknowledged in time"
+            assert not self._calm.wore_out(begun), f"{method} was not acknowledged in time"
             time.sleep(0.1)
             if unless is not None and unless():
                 return {}

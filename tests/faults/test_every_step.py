@@ -10,7 +10,7 @@ import pytest
 from osler.access.model import ReleasePolicy
 from osler.bootstrap import open_core
 from osler.config import Settings
-from tests.faults.client import Client, Ledger, clips
+from tests.faults.client import Calm, Client, Ledger, clips
 from tests.faults.inspection import inspect
 from tests.faults.processes import OslerProcess, Restarting, free_port
 from tests.faults.setting import NAMES, VISIT, database_files, set_up
@@ -43,7 +43,7 @@ async def test_a_visit_is_whole_after_a_kill_at_this_instant(
     killed = False
     try:
         server.start(kill=instant)
-        client = Client(port, setting.organization, setting.user, ledger, seed=1)
+        client = Client(port, setting.organization, setting.user, ledger, seed=1, calm=Calm())
         watch = Restarting(server)
         watch.start()
         try:

@@ -15,7 +15,7 @@ import pytest
 from osler.access.model import ReleasePolicy
 from osler.bootstrap import open_core
 from osler.config import Settings
-from tests.faults.client import PATIENCE, Client, Ledger, clips
+from tests.faults.client import PATIENCE, Calm, Client, Ledger, clips
 from tests.faults.inspection import inspect
 from tests.faults.processes import OslerProcess, free_port
 from tests.faults.setting import NAMES, VISIT, database_files, set_up
@@ -50,11 +50,11 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
     ledger = Ledger(tmp_path / "ledger")
     segments = clips(VISIT, seconds=6, number=3)
     dice = random.Random(f"{SEED} {kind}")
-    over = threading.Event()
+    over, calm = threading.Event(), Calm()
     faults: list[BaseException] = []
 
     def record_visits(number: int) -> None:
-        client = Client(port, setting.organization, setting.user, ledger, dice.randrange(10**6) + number)
+        client = Client(port, setting.organization, setting.user, ledger, dice.randrange(10**6) + number, calm)
         try:
             while not over.is_set():
                 client.visit(segments, sign=signed)
@@ -66,8 +66,9 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
     try:
         server.start()
         worker.start()
-        first = Client(port, setting.organization, setting.user, ledger, 0)
+        first = Client(port, setting.organization, setting.user, ledger, 0, calm)
         first.visit(segments, sign=signed)
+        calm.end()
         for thread in threads:
             thread.start()
         for _ in range(KILLS):
@@ -77,6 +78,7 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
             time.sleep(dice.uniform(0.0, 1.0))
             victim.start()
         over.set()
+        calm.begin()
         for thread in threads:
             thread.join(PATIENCE)
         assert not faults, f"a client gave up: {faults[0]}"
