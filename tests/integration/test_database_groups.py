@@ -219,3 +219,25 @@ async def test_what_cannot_be_written_keeps_others_from_their_work_once_at_most(
     ended = await asyncio.gather(*(leave(stored, together, number) for number in rest), return_exceptions=True)
     assert [each for each in ended if isinstance(each, LookupError)] == [ended[rest.index(7)]]
     assert await kept(stored) == [number for number in range(20) if number != 7]
+
+
+async def test_what_cannot_be_written_is_told_also_where_others_use_the_connection(stored: SqlDatabase) -> None:
+    together = Together(refused=1)
+
+    async def first() -> None:
+        async with stored.write() as transaction:
+            transaction.before_commit(together.write, [1])
+            await asyncio.sleep(0.2)
+
+    async def other() -> None:
+        async with stored.without_transaction() as connection:
+            await connection.execute(text("SELECT count(*) FROM kept"))
+
+    tasks = []
+    for work in (first(), other(), leave(stored, together, 2)):
+        tasks.append(asyncio.create_task(work))
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in ended] == [LookupError, type(None), int]
+    assert await kept(stored) == [2]

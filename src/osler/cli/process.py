@@ -55,8 +55,8 @@ class Stop:
 
 
 def begin_start() -> None:
-    """Collect no garbage until :func:`end_start`: what loads stays, and to look through it again and again costs a
-    tenth of the start."""
+    """Collect no garbage until :func:`end_start`: what loads stays, and to look through it again and again costs more
+    than a quarter of the start's instructions."""
     gc.disable()
 
 

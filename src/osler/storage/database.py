@@ -464,7 +464,7 @@ async def _commit_open(group: CommitGroup, connection: AsyncConnection) -> None:
         driver.end_all()
         await group.write(SqlTransaction(connection, writes=True, shared=group.shared))
         await driver.commit()
-    except (sqlite3.Error, OslerError, exc.SQLAlchemyError) as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is theirs who wait, and not the caller's)
         with suppress(sqlite3.Error):
             await driver.rollback()
         group.fail(of_sqlite(error) if isinstance(error, sqlite3.Error) else error)
