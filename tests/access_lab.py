@@ -1,9 +1,14 @@
 """The access room on a real database, with a clock that tests turn by hand."""
 
+import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from osler.access.model import ApiKey
 from osler.access.recent import Watch
 from osler.access.service import AccessService
 from osler.audit.model import AuditEntry
@@ -81,3 +86,19 @@ class AccessLab:
 
     async def actions(self, organization_id: str) -> list[str]:
         return [entry.event.action for entry in await self.trace(organization_id)]
+
+
+class HeldReading:
+    """Has the next readings of keys end only when they are let go: what they found is of the time before."""
+
+    def __init__(self, keys: SqlApiKeyRepository, patch: pytest.MonkeyPatch) -> None:
+        self.found, self.let_go = asyncio.Event(), asyncio.Event()
+        find = type(keys).find
+
+        async def slow(*wanted: Any) -> ApiKey | None:
+            found = await find(*wanted)
+            self.found.set()
+            await self.let_go.wait()
+            return found
+
+        patch.setattr(type(keys), "find", slow)

@@ -24,7 +24,7 @@ from osler.kernel.errors import (
 )
 from osler.storage.database import SqlDatabase
 from osler.storage.tables.access import api_keys, signing_keys
-from tests.access_lab import NOON, AccessLab
+from tests.access_lab import NOON, AccessLab, HeldReading
 
 pytestmark = pytest.mark.anyio
 
@@ -230,20 +230,11 @@ async def test_a_revocation_while_a_key_is_being_read_is_not_overlooked(
     lab: AccessLab, clinic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, text = await lab.access.create_key(OPERATOR, clinic, KeyKind.TENANT)
-    find = type(lab.keys).find
-    seen, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(*wanted: Any) -> ApiKey | None:
-        found = await find(*wanted)
-        seen.set()
-        await go_on.wait()
-        return found
-
-    monkeypatch.setattr(type(lab.keys), "find", slow)
+    reading = HeldReading(lab.keys, monkeypatch)
     before = asyncio.create_task(lab.access.authenticate(KeyKind.TENANT, text))
-    await seen.wait()
+    await reading.found.wait()
     await lab.access.revoke_key(OPERATOR, key.id)
-    go_on.set()
+    reading.let_go.set()
     assert await before == key  # it was asked for while it was good
     assert await refusal(lab.access, KeyKind.TENANT, text) == "revoked_key"
 

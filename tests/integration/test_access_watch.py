@@ -27,7 +27,7 @@ from osler.kernel.errors import DatabaseUnavailableError, NotAllowedError
 from osler.storage.database import SqlDatabase
 from osler.storage.repositories.access import SqlPublicSwitchRepository
 from osler.storage.repositories.access_revision import SqlAccessRevisionRepository
-from tests.access_lab import AccessLab
+from tests.access_lab import AccessLab, HeldReading
 
 pytestmark = pytest.mark.anyio
 
@@ -390,24 +390,15 @@ async def test_a_reading_that_began_before_a_change_elsewhere_and_ended_after_it
 ) -> None:
     key, presented = made
     await there.access.recent_organization("st-mary")  # the watch looks
-    find = type(lab.keys).find
-    seen, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(*wanted: Any) -> ApiKey | None:
-        found = await find(*wanted)
-        seen.set()
-        await go_on.wait()
-        return found
-
     with monkeypatch.context() as patch:
-        patch.setattr(type(lab.keys), "find", slow)
+        reading = HeldReading(lab.keys, patch)
         before = asyncio.create_task(there.access.authenticate(KeyKind.PUBLIC, presented))
-        await seen.wait()
+        await reading.found.wait()
         await lab.access.revoke_key(OPERATOR, key.id)
         looks = there.looked_at.reads
         while there.looked_at.reads < looks + 2:
             await asyncio.sleep(0.01)
-        go_on.set()
+        reading.let_go.set()
         assert await before == key  # it was asked for while it was good
     assert await refusal(there.access, presented) == "revoked_key"
 
