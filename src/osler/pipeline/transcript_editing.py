@@ -1,6 +1,5 @@
 """The arrow from a person's correction of a transcript to what rests on it: a new version, stale notes, the release."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +29,11 @@ class _Ahead:
 
 
 class _OvertakenError(Exception):
-    """Another version came into use meanwhile."""
+    """Another version, ``standing``, came into use meanwhile."""
+
+    def __init__(self, standing: TranscriptVersion) -> None:
+        super().__init__()
+        self.standing = standing
 
 
 class TranscriptEditing:
@@ -77,12 +80,13 @@ class TranscriptEditing:
         ConflictError (another version is in use by now, or the first one is still being made), InvalidFieldError.
         """
         await self._encounters.get(organization_id, encounter_id, user_id=user_id)
+        standing = await self._transcripts.current(organization_id, encounter_id) if self._checklists else None
         tries = 0
         while True:
             tries += 1
-            ahead = await self._read_ahead(organization_id, encounter_id, correction, version)
+            ahead = await self._read_ahead(standing, correction, version)
             # Left by an error, as a transaction that commits nothing would tell whoever takes part that it took effect.
-            with suppress(_OvertakenError):
+            try:
                 return await self._store(
                     actor,
                     organization_id,
@@ -93,14 +97,16 @@ class TranscriptEditing:
                     ahead=ahead,
                     anyway=tries == _MOST_TRIES,
                 )
+            except _OvertakenError as overtaken:
+                # Not read again: what overtook this one may still wait for the commit that it shares with others.
+                standing = overtaken.standing
 
     async def _read_ahead(
-        self, organization_id: str, encounter_id: str, correction: Correction, version: int | None
+        self, standing: TranscriptVersion | None, correction: Correction, version: int | None
     ) -> _Ahead | None:
-        """Read what the corrected transcript covers, before a transaction holds the encounter; None where nothing can
-        be read. What is wrong with the correction is said when it is stored.
+        """Read what ``standing`` covers once it is corrected, before a transaction holds the encounter; None where
+        nothing can be read. What is wrong with the correction is said when it is stored.
         """
-        standing = await self._transcripts.current(organization_id, encounter_id) if self._checklists else None
         if self._checklists is None or standing is None or version not in (None, standing.version):
             return None
         try:
@@ -141,7 +147,7 @@ class TranscriptEditing:
                 return standing
             overtaken = ahead is None or ahead.former != standing.id
             if self._checklists is not None and overtaken and not anyway:
-                raise _OvertakenError
+                raise _OvertakenError(standing)
             stored = await self._transcripts.store_correction(
                 transaction, standing, transcript, author_id=user_id, at=self._clock.now()
             )
