@@ -255,3 +255,38 @@ def test_right_has_the_same_sentences_of_all_sources() -> None:
     sources = VisitSources(VISIT, others=(REFERRAL, addition("Avoid ibuprofen.")))
     left, right = (list(SERVICE.compose(WritingTask(sources, SOAP, "", VoiceStyle.DETAILED, brain))) for brain in Brain)
     assert sorted(s.text for s in sentences_of(left)) == sorted(s.text for s in sentences_of(right))
+
+
+PRIVATE = """Suspect she drinks more than she admits; query drug-seeking. Consider borderline personality.
+Seems anxious and tearful, poor eye contact. Partner controlling? Ask alone next time.
+Check the PDMP before any opioid. R/o malignancy, do not alarm her yet.
+Biopsy result suspicious for melanoma. Refer to safeguarding. Stop drinking was not discussed.
+Start amitriptyline 10 mg at night. Increase lisinopril to 20 mg daily. Continue paracetamol, suspect overuse.
+Follow up in two weeks with a headache diary."""
+
+
+@pytest.mark.parametrize("name", ["Patient summary in plain words", "After-visit instructions"])
+def test_a_clinicians_notes_reach_the_patient_only_as_what_he_is_to_take_and_when_he_is_to_come(name: str) -> None:
+    letter = next(t for t in built_in_templates() if t.name == name).tree
+    private = Source(SourceKind.CLINICIAN_NOTE, "0", paragraphs(PRIVATE.replace("\n", "\n\n")))
+    task = WritingTask(VisitSources(VISIT, others=(private,)), letter, name, VoiceStyle.SUPER_DETAILED)
+    parts = list(SERVICE.compose(task))
+    said = [s.text for s in sentences_of(parts) if any(e.source is SourceKind.CLINICIAN_NOTE for e in s.evidence)]
+    assert said
+    assert set(said) <= {
+        "Start amitriptyline 10 mg at night.",
+        "Increase lisinopril to 20 mg daily.",
+        "Follow up in two weeks with a headache diary.",
+    }
+    assert "lipid panel" in text_of(parts)  # what was said is there
+    assert len([s for s in sentences_of(compose(private)) if "malignancy" in s.text]) == 1  # his own note has it all
+
+
+def test_a_patient_is_not_told_by_a_page_what_a_document_found() -> None:
+    summary = next(t for t in built_in_templates() if t.name == "Patient summary in plain words").tree
+    text = "Pathology report\n\nBiopsy of 3/4: malignant melanoma, Breslow 1.2 mm.\n\nAllergies: latex"
+    report = Source(SourceKind.CONTEXT_DOCUMENT, "d", paragraphs(text))
+    asked = addition("The biopsy showed a malignant melanoma.")
+    for others, told in (((report,), False), ((report, asked), True)):
+        task = WritingTask(VisitSources(VISIT, others=others), summary, "Summary", VoiceStyle.SUPER_DETAILED)
+        assert ("melanoma" in text_of(list(SERVICE.compose(task)))) is told

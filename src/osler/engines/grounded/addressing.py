@@ -6,7 +6,12 @@ from functools import cache
 from typing import Final
 
 from osler.engines.grounded.lexical import load_lexicon
+from osler.engines.grounded.lexicon import table
+from osler.engines.grounded.phrasing import Line
 from osler.engines.grounded.rewriting import Reference, third_person
+from osler.engines.grounded.statements import any_of
+from osler.notes.medicines import medicines_named
+from osler.notes.model import SourceKind
 from osler.notes.template_tree import PartKind, TemplateText
 
 _ASKED: Final = re.compile(
@@ -31,6 +36,9 @@ _OTHERS: Final = re.compile(
     r"grand\w+|child(?:ren)?|baby|doctor|dr|surgeon|nurse|he or she|accompanying)\b",
     re.IGNORECASE,
 )
+_OF_OTHERS: Final = re.compile(r"\b(?:they|them|their|themselves)\b", re.IGNORECASE)
+_OF_ONE: Final = re.compile(r"\b(?:I|me|my|you|your)\b", re.IGNORECASE)
+_YOURS: Final = {"they": "you", "them": "you", "their": "your", "themselves": "yourself"}
 _FIXED: Final = {"is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't",
                  "hasn't": "haven't", "doesn't": "don't"}  # fmt: skip
 _WORD: Final = re.compile(r"[\w'’-]+|[^\w\s]")
@@ -52,6 +60,25 @@ def _instructs(template: TemplateText, wanted: re.Pattern[str]) -> bool:
     return any(part.kind is PartKind.INSTRUCTION and wanted.search(part.text) for part in parts)
 
 
+def is_for_patient(line: Line) -> bool:
+    """Say whether a patient may read a line in a text that is written to him.
+
+    He may read what was said in his visit, and what the clinician asked to add to this very text. Of the clinician's
+    own notes he may read which medicine to take and when to come, where nothing is doubted in it; of what others wrote,
+    medications and allergies. A suspicion, or a result that nobody told him yet, is not for a page to tell him.
+    """
+    kinds = {evidence.source for evidence in line.evidence} - {SourceKind.TRANSCRIPT, SourceKind.ADDITION}
+    if not kinds:
+        return True
+    words = table("sources")["patients"]
+    if any_of(words["private"]).search(line.text):
+        return False
+    if SourceKind.CLINICIAN_NOTE not in kinds:
+        return line.part in ("medications", "allergies")
+    takes = any_of(words["takes"]).match(line.text) is not None and bool(medicines_named(line.text))
+    return takes or any_of(words["comes"]).match(line.text) is not None
+
+
 def of_the_clinic(text: str, quotes: Sequence[str]) -> str:
     """Say of an order that we carry it out, where the clinician did: "Order a test" is no task of the patient's."""
     if _BY_THE_CLINIC.match(text) and any(_BY_US.search(quote) for quote in quotes):
@@ -59,11 +86,14 @@ def of_the_clinic(text: str, quotes: Sequence[str]) -> str:
     return text
 
 
-def to_patient(text: str, reference: Reference) -> str:
+def to_patient(text: str, reference: Reference, quotes: Sequence[str] = ()) -> str:
     """Write a sentence about the patient to him: "The patient has been tired" is "You have been tired".
 
-    "He" and "she" are the patient where the visit says so and nobody else is spoken of in the sentence.
+    "He" and "she" are the patient where the visit says so and nobody else is spoken of in the sentence. "They" is the
+    patient where he is not called otherwise and the sentence's ``quotes`` speak of one and not of others.
     """
+    if reference.plural and any(map(_OF_ONE.search, quotes)) and not any(map(_OF_OTHERS.search, quotes)):
+        text = _OF_OTHERS.sub(lambda match: _YOURS[match[0].lower()], text)
     text = re.sub(r"^(?:(?:The )?patient )?reports ", "You reported ", text, flags=re.IGNORECASE)
     denied = re.match(r"^(?:(?:The )?patient )?denies ", text, re.IGNORECASE)
     if denied:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from osler.engines.grounded.additions import is_command
-from osler.engines.grounded.addressing import is_plain, is_to_patient, of_the_clinic, to_patient
+from osler.engines.grounded.addressing import is_for_patient, is_plain, is_to_patient, of_the_clinic, to_patient
 from osler.engines.grounded.asking.editing import in_plain_words
 from osler.engines.grounded.layout import arranged, pieces_by_section, with_headings
 from osler.engines.grounded.phrasing import Line
@@ -77,7 +77,7 @@ def _filled(
     written: dict[str, Sequence[Sentence]] = {}
     addressed, plain = is_to_patient(task.template), is_plain(task.template)
     if addressed:  # what disagrees is for the clinician to settle before a patient reads it
-        ordered = [without_old_dose(line) for line in ordered if not differs(line)]
+        ordered = [without_old_dose(line) for line in ordered if is_for_patient(line) and not differs(line)]
     alone = measurements_asked(task.template)
     labels = {use.part.id: use.label.strip(" :*").casefold() for use in task.template.uses()}
     for name, indexes in answered_by(task.template, ordered).items():
@@ -85,7 +85,10 @@ def _filled(
         found = sentences(inside, NEUTRAL if addressed else visit.reference, style)
         if addressed:
             found = [_if_borne(each, of_the_clinic(each.text, [e.quote for e in each.evidence])) for each in found]
-            found = [_if_borne(each, to_patient(each.text, visit.reference)) for each in found]
+            found = [
+                _if_borne(each, to_patient(each.text, visit.reference, [e.quote for e in each.evidence]))
+                for each in found
+            ]
         if plain:
             found = [_if_borne(each, in_plain_words(each.text)) for each in found]
         if voice is not None:

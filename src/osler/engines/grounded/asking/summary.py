@@ -1,6 +1,5 @@
 """Summaries of a visit, sentence by sentence from what was said: for the clinician, or plainly for the patient."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,10 +18,6 @@ _SECTIONS: Final = (
     ("What happens next", "Assessment and plan", ("assessment_plan", "instructions"), 9),
 )
 _LEAST_RANK: Final = 0.45
-
-_OF_OTHERS: Final = re.compile(r"\b(?:they|them|their|themselves)\b", re.IGNORECASE)
-_OF_ONE: Final = re.compile(r"\b(?:I|me|my|you|your)\b", re.IGNORECASE)
-_YOURS: Final = {"they": "you", "them": "you", "their": "your", "themselves": "yourself"}
 
 
 def visit_summary(sources: Sources) -> Reply | None:
@@ -67,9 +62,7 @@ def _to_patient(line: Line, reference: Reference) -> str:
     """Return a sentence plainly and to the patient, or as it stands where its quotes would not bear that."""
     quotes = [evidence.quote for evidence in line.evidence]
     text = of_the_clinic(line.text, quotes)
-    if reference.plural and any(map(_OF_ONE.search, quotes)) and not any(map(_OF_OTHERS.search, quotes)):
-        text = _OF_OTHERS.sub(lambda match: _YOURS[match[0].lower()], text)  # the patient, who is not called he or she
-    text = to_patient(text, reference)
+    text = to_patient(text, reference, quotes)
     return in_plain_words(line.text if check(text, quotes) else text)
 
 
