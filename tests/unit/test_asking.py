@@ -312,3 +312,58 @@ def test_sources_beside_the_transcript_are_named_as_what_they_are() -> None:
 def test_an_empty_visit_says_nothing() -> None:
     for command in ("list what she denied", "summarise the visit", "what is the plan?", "does she smoke?"):
         assert ask(command, Transcript(()))[0].kind is AnswerKind.NOT_SAID
+
+
+FACTS = {
+    "patient_name": "Mary Hill",
+    "patient_birth_date": "1960-03-15",
+    "patient_gender": "FEMALE",
+    "visit_date": "2024-03-14",
+    "organization_name": "Clinic",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("What's the patient's name?", "Name: Mary Hill"),
+        ("who is the patient", "Name: Mary Hill"),
+        ("Please tell me her full name", "Name: Mary Hill"),
+        ("DOB?", "Date of birth: 1960-03-15"),
+        ("What is the patient’s date of birth?", "Date of birth: 1960-03-15"),
+        ("When was she born?", "Date of birth: 1960-03-15"),
+        ("How old is the patient?", "Age: 63 years on the day of the visit"),
+        ("What is his sex?", "Gender: FEMALE"),
+        ("When was this visit?", "Date of the visit: 2024-03-14"),
+        ("the date of the visit", "Date of the visit: 2024-03-14"),
+    ],
+)
+def test_what_the_session_is_about_need_not_be_said_in_it(command: str, answer: str) -> None:
+    parts = ask(command, VisitSources(visit(), facts=FACTS))
+    assert [part.kind for part in parts] == [AnswerKind.KNOWN] and parts[0].text.startswith(answer)
+    assert "in this session" in parts[0].text or "(this session)" in parts[0].text
+    assert ask(command)[0].kind is not AnswerKind.KNOWN  # a session without them is searched, as for anything else
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "When is the next visit?",
+        "What is the name of her sister?",
+        "When was the last visit?",
+        "How old is her brother?",
+        "What is the name of the medicine?",
+        "When was her A1c measured?",
+    ],
+)
+def test_a_question_about_somebody_or_something_else_is_not_answered_by_the_session(command: str) -> None:
+    assert ask(command, VisitSources(visit(), facts=FACTS))[0].kind is not AnswerKind.KNOWN
+
+
+@pytest.mark.parametrize(
+    ("born", "old"),
+    [("2023-12-20", "2 months"), ("2024-02-14", "1 month"), ("2022-03-15", "23 months"), ("2022-03-14", "2 years")],
+)
+def test_the_age_of_a_child_is_that_on_the_day_of_the_visit(born: str, old: str) -> None:
+    facts = FACTS | {"patient_birth_date": born}
+    assert f"Age: {old} on" in ask("How old is the patient?", VisitSources(visit(), facts=facts))[0].text

@@ -14,9 +14,14 @@ LONGEST_CONTENT: Final = 100_000
 
 
 class AnswerKind(StrEnum):
-    """What an answer is: found in the sources, the text in hand edited, not said in the visit, or beyond the writer."""
+    """What an answer is.
+
+    Found in the sources, known of the session before a word was said (which needs no evidence), the text in hand
+    edited, not said in the visit, or beyond the writer.
+    """
 
     FOUND = "found"
+    KNOWN = "known"
     EDITED = "edited"
     NOT_SAID = "not_said"
     CANNOT = "cannot"

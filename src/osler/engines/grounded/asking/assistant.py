@@ -9,6 +9,7 @@ from osler.engines.grounded.asking.facts import NONE, allergies_asked, facts_of
 from osler.engines.grounded.asking.passages import Sources, read_sources
 from osler.engines.grounded.asking.replies import Reply, quotes
 from osler.engines.grounded.asking.search import nearest, searched
+from osler.engines.grounded.asking.session_facts import of_session
 from osler.engines.grounded.asking.sightings import command as wanted
 from osler.engines.grounded.asking.summary import lay_summary, visit_summary
 from osler.engines.grounded.asking.yes_no import is_yes_no, polar
@@ -45,8 +46,11 @@ class GroundedAssistant:
         return EngineRecord("grounded-assistant", VERSION, {"findings": self._extractor.record.label})
 
     def answer(self, question: Question) -> Iterator[AnswerPart]:
-        """Return the parts of the answer in their order, at least one; what is said of the visit has evidence."""
+        """Return the parts of the answer in their order, at least one; what is told of the visit has evidence."""
         asked = " ".join(question.command.split())
+        if (known := of_session(asked, question.sources.facts)) is not None:
+            yield AnswerPart(f"{known}\n", AnswerKind.KNOWN)
+            return
         sources = read_sources(question.sources, self._extractor)
         if wanted("cannot").search(asked):
             yield from _cannot(_NO_MODEL, _CAN)
