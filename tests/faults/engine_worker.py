@@ -1,9 +1,11 @@
 """A process that executes jobs, for tests that kill it.
 
-    python -m tests.faults.engine_worker URL DIARY SECONDS [--id ID] [--quick] [--grace SECONDS]
+    python -m tests.faults.engine_worker URL DIARY SECONDS [--id ID] [--quick | --patient] [--gate FILE]
+                                         [--grace SECONDS]
 
-Each step takes SECONDS and appends lines to DIARY: ``begin STEP JOB PID`` and ``end STEP JOB PID``. The process says
-``ready`` when it executes, stops cleanly at SIGTERM, and ends with code 3 if its executor id is taken.
+The first step takes SECONDS, and goes on until the FILE of ``--gate`` is there; each appends lines to DIARY:
+``begin STEP JOB PID`` and ``end STEP JOB PID``. ``--quick`` looks around often, ``--patient`` takes nobody for dead.
+The process says ``ready`` when it executes, stops cleanly at SIGTERM, and ends with code 3 if its executor id is taken.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from osler.workflows.dbos_engine import DbosEngine, Timing
 TAKEN = 3
 CONCURRENCY = 2
 QUICK = Timing(live_poll=0.05, batch_poll=0.1, heartbeat=0.3, stale_after=1.5, sweep=1.0)
+PATIENT = Timing(live_poll=0.05, batch_poll=0.1, heartbeat=0.3, stale_after=3600.0, sweep=1.0)
 
 
 def append(diary: Path, *words: str) -> None:
@@ -31,10 +34,12 @@ def append(diary: Path, *words: str) -> None:
         file.write(" ".join((*words, str(os.getpid()))) + "\n")
 
 
-def step(name: str, diary: Path, seconds: float) -> Step:
+def step(name: str, diary: Path, seconds: float, gate: Path | None = None) -> Step:
     async def run(job: Job) -> None:
         append(diary, "begin", name, job.id)
         await asyncio.sleep(seconds)
+        while gate is not None and not gate.exists():
+            await asyncio.sleep(0.02)
         append(diary, "end", name, job.id)
 
     return Step(name=name, run=run)
@@ -54,9 +59,9 @@ async def work(arguments: argparse.Namespace) -> int:
         clock,
         system_database_url=arguments.url,
         executor_id=arguments.id,
-        timing=QUICK if arguments.quick else None,
+        timing=arguments.timing,
     )
-    steps = (step("draft", arguments.diary, arguments.seconds), step("check", arguments.diary, 0.0))
+    steps = (step("draft", arguments.diary, arguments.seconds, arguments.gate), step("check", arguments.diary, 0.0))
     terminated = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     try:
@@ -76,7 +81,9 @@ def main() -> None:
     parser.add_argument("diary", type=Path)
     parser.add_argument("seconds", type=float)
     parser.add_argument("--id")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", dest="timing", action="store_const", const=QUICK)
+    parser.add_argument("--patient", dest="timing", action="store_const", const=PATIENT)
+    parser.add_argument("--gate", type=Path)
     parser.add_argument("--grace", type=float, default=10.0)
     sys.exit(asyncio.run(work(parser.parse_args())))
 

@@ -20,7 +20,7 @@ from osler.storage.repositories.jobs import SqlExecutorRepository
 from osler.workflows.dbos_engine import DbosEngine, Timing
 from tests.conftest import migrate_now
 from tests.servers.postgresql import PostgresqlServer
-from tests.unit.workflow_lab import Diary, a_job, jobs, state_of, until
+from tests.unit.workflow_lab import PATIENCE, Diary, a_job, jobs, state_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -51,13 +51,21 @@ async def retry(engine: DbosEngine, database: SqlDatabase, job_id: str) -> Job:
         return await engine.retry(transaction, job_id)
 
 
+async def health(engine: DbosEngine, wanted: bool) -> None:
+    """Wait until the engine is healthy, or is not; a busy machine may keep it from its heartbeat for a while."""
+    end = time.monotonic() + PATIENCE
+    while await engine.healthy() is not wanted:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.1)
+
+
 async def test_a_job_runs_after_its_commit_and_is_shown_as_done(engine: DbosEngine, database: SqlDatabase) -> None:
     diary, job = Diary(), a_job()
     await engine.start([diary.workflow(diary.step("draft"), diary.step("check"))], execute=True)
     assert await enqueue(engine, database, job) == [True]
     await until(database, [job])
     assert diary.of(job) == ["draft", "check"]
-    assert await engine.healthy()
+    await health(engine, True)
 
 
 async def test_a_job_of_a_rolled_back_transaction_never_runs(engine: DbosEngine, database: SqlDatabase) -> None:
@@ -112,10 +120,9 @@ async def test_a_step_is_retried_with_doubling_pauses(engine: DbosEngine, databa
     await engine.start([diary.workflow(diary.step("draft", fail_twice, delay=0.2))], execute=True)
     await enqueue(engine, database, job)
     await until(database, [job])
-    assert [later - earlier for earlier, later in itertools.pairwise(times)] == [
-        pytest.approx(0.2, abs=0.15),
-        pytest.approx(0.4, abs=0.15),
-    ]
+    # No sooner; how much later is the machine's affair. What exactly is asked for, test_workflows_inline holds.
+    first, second = (later - earlier for earlier, later in itertools.pairwise(times))
+    assert first >= 0.199 and second >= 0.399
 
 
 async def test_a_failed_job_says_why_and_can_be_retried(engine: DbosEngine, database: SqlDatabase) -> None:
@@ -153,10 +160,8 @@ async def test_live_segments_run_although_the_batch_queue_is_full(engine: DbosEn
     )
     await enqueue(engine, database, *batch)
     await until(database, batch[:1], JobState.RUNNING)
-    begun = time.monotonic()
     await enqueue(engine, database, live)
-    await until(database, [live])
-    assert time.monotonic() - begun < 1.0
+    await until(database, [live])  # before any of the batch may end
     assert len([what for what, _ in diary.entries if what == "hear"]) <= 2
     release.set()
     await until(database, batch)
@@ -165,12 +170,16 @@ async def test_live_segments_run_although_the_batch_queue_is_full(engine: DbosEn
 async def test_no_more_jobs_of_a_kind_run_at_once_than_it_allows(engine: DbosEngine, database: SqlDatabase) -> None:
     diary, wanted = Diary(), [a_job() for _ in range(8)]
     now, most = 0, 0
+    full = asyncio.Event()
 
     async def count(_job: Job) -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.15)
+        if now == 3:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.5)  # time for one too many
         now -= 1
 
     await engine.start([diary.workflow(diary.step("draft", count), concurrency=3)], execute=True)
@@ -182,17 +191,21 @@ async def test_no_more_jobs_of_a_kind_run_at_once_than_it_allows(engine: DbosEng
 async def test_a_stop_lets_steps_end_and_a_new_start_goes_on_with_the_next(
     engine: DbosEngine, database: SqlDatabase
 ) -> None:
-    diary, job, begun = Diary(), a_job(), asyncio.Event()
+    diary, job, begun, release = Diary(), a_job(), asyncio.Event(), asyncio.Event()
 
     async def take_time(_job: Job) -> None:
         begun.set()
-        await asyncio.sleep(0.6)
+        await release.wait()
 
     workflow = diary.workflow(diary.step("draft", take_time), diary.step("check"))
     await engine.start([workflow], execute=True)
     await enqueue(engine, database, job)
     await begun.wait()
-    await engine.stop(grace=5)
+    stopping = asyncio.create_task(engine.stop(grace=PATIENCE))
+    await asyncio.sleep(0.6)  # it waits for the step
+    assert not stopping.done()
+    release.set()
+    await stopping
     assert diary.of(job) == ["draft"]
     assert (await state_of(database, job)).state is JobState.RUNNING
     await engine.start([workflow], execute=True)
@@ -214,17 +227,15 @@ async def test_a_stop_cuts_off_what_takes_longer_and_hands_it_over_at_once(
     await engine.start([workflow], execute=True)
     await enqueue(engine, database, job)
     await begun.wait()
-    stopping = time.monotonic()
-    await engine.stop(grace=0.2)
-    assert time.monotonic() - stopping < 3
+    await asyncio.wait_for(engine.stop(grace=0.2), PATIENCE)  # and not for the step, which takes an hour
     schema = "" if database.is_sqlite else "dbos."
     async with database.read() as transaction:
         status = (
             await transaction.connection.execute(text(f"SELECT status FROM {schema}workflow_status"))
         ).scalar_one()
-    assert status == "ENQUEUED"  # free for any other process
+    assert status == "ENQUEUED"  # free for any other process, which need not find this one dead first
     await engine.start([workflow], execute=True)
-    await until(database, [job], seconds=1.5)  # sooner than a dead process would be found out
+    await until(database, [job])
     assert diary.of(job) == ["draft", "draft"]
 
 
@@ -265,7 +276,7 @@ async def test_an_executor_id_that_is_alive_is_refused(
         beating.cancel()
     # Silent now: after a while its id can be had.
     await other.start([], execute=True)
-    assert await other.healthy()
+    await health(other, True)
     await other.stop()
 
 
@@ -274,13 +285,10 @@ async def test_a_process_whose_id_was_taken_executes_nothing_any_more(database: 
     engine = an_engine(database, database_url, executor_id="ward-7")
     try:
         await engine.start([diary.workflow(diary.step("draft"))], execute=True)
-        assert await engine.healthy()
+        await health(engine, True)
         async with database.write() as transaction:
             await transaction.connection.execute(text("UPDATE executors SET incarnation = 'of another'"))
-        end = time.monotonic() + 10
-        while await engine.healthy():
-            assert time.monotonic() < end
-            await asyncio.sleep(0.1)
+        await health(engine, False)
         await enqueue(engine, database, job)
         await asyncio.sleep(1)
         assert diary.entries == []
@@ -301,9 +309,9 @@ async def test_a_process_that_was_taken_for_dead_begins_anew(engine: DbosEngine,
     await begun.wait()
     async with database.write() as transaction:
         await transaction.connection.execute(text("DELETE FROM executors"))
-    await until(database, [job], seconds=10)
+    await until(database, [job])
     assert diary.of(job) == ["draft", "draft"]
-    assert await engine.healthy()
+    await health(engine, True)
 
 
 async def test_a_job_that_dbos_gave_up_is_shown_as_failed(
@@ -398,14 +406,14 @@ async def test_work_goes_on_when_a_database_that_went_away_is_back(anyio_backend
         await asyncio.to_thread(server.stop, signal.SIGQUIT)
         release.set()
         await asyncio.sleep(3)
-        assert not await engine.healthy()
+        await health(engine, False)
         with pytest.raises(DatabaseUnavailableError):
             await enqueue(engine, database, later)
         await asyncio.to_thread(server.start)
         await until(database, [job])
         assert await enqueue(engine, database, later) == [True]
         await until(database, [later])
-        assert await engine.healthy()
+        await health(engine, True)
         assert diary.of(job) == ["draft", "check"]
     finally:
         await engine.stop()

@@ -17,11 +17,11 @@ from osler.kernel.clock import SystemClock
 from osler.kernel.jobs import Job, JobState
 from osler.storage.database import SqlDatabase
 from osler.storage.repositories.jobs import SqlExecutorRepository
-from osler.workflows.dbos_engine import DbosEngine
+from osler.workflows.dbos_engine import DbosEngine, Timing
 from tests.conftest import migrate_now
 from tests.faults import engine_worker
 from tests.servers.postgresql import PostgresqlServer
-from tests.unit.workflow_lab import a_job, jobs, until
+from tests.unit.workflow_lab import PATIENCE, a_job, jobs, until
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ class Worker:
 
     async def ready(self) -> "Worker":
         assert self.process.stdout is not None
-        said = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 60)
+        said = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), PATIENCE)
         assert said == "ready\n", f"the worker ended with {self.process.wait()}"
         return self
 
@@ -53,7 +53,7 @@ class Worker:
         os.kill(self.pid, which)
 
     async def ended(self) -> int:
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 60)
+        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), PATIENCE)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -101,9 +101,15 @@ async def enqueue(door: DbosEngine, database: SqlDatabase, *wanted: Job) -> None
 
 async def line(diary: Path, *words: object) -> None:
     """Wait until the diary holds a line with these words."""
-    wanted, end = " ".join(map(str, words)), time.monotonic() + 30
-    while wanted not in diary.read_text():
-        assert time.monotonic() < end, f"no line {wanted!r} in {diary.read_text()!r}"
+    wanted = " ".join(map(str, words))
+    await grown(diary, lambda lines: any(wanted in line for line in lines), f"no line {wanted!r}")
+
+
+async def grown(diary: Path, enough: Callable[[list[str]], bool], lacking: str) -> None:
+    """Wait until there is enough in the diary."""
+    end = time.monotonic() + PATIENCE
+    while not enough(diary.read_text().splitlines()):
+        assert time.monotonic() < end, f"{lacking} in {diary.read_text()!r}"
         await asyncio.sleep(0.02)
 
 
@@ -112,8 +118,14 @@ def of(diary: Path, job: Job) -> list[str]:
     return [" ".join(line.split()[:2]) for line in diary.read_text().splitlines() if job.id in line]
 
 
+def test_a_process_that_died_is_missed_and_its_work_begun_anew_within_30_s() -> None:
+    timing = Timing()
+    # Until it counts as dead; until the others look around; until their queues are looked into.
+    assert timing.stale_after + timing.heartbeat + timing.batch_poll < 30 / 2, "half of it is for a busy machine"
+
+
 @pytest.mark.services  # 10 s of silence count as death: slow
-async def test_another_process_ends_within_30_s_what_one_that_was_killed_began(
+async def test_another_process_ends_what_one_that_was_killed_began(
     start: Start, door: DbosEngine, database: SqlDatabase, diary: Path
 ) -> None:
     job = a_job()
@@ -123,7 +135,7 @@ async def test_another_process_ends_within_30_s_what_one_that_was_killed_began(
     other = await start(0).ready()
     victim.signal(signal.SIGKILL)
     killed = time.monotonic()
-    await until(database, [job], seconds=30)
+    await until(database, [job])
     print(f"taken over and ended {time.monotonic() - killed:.1f} s after the kill")
     await line(diary, "end check", job.id, other.pid)
     assert of(diary, job) == ["begin draft", "begin draft", "end draft", "begin check", "end check"]
@@ -167,8 +179,9 @@ async def test_two_processes_with_one_executor_id_are_one_too_many(
     start: Start, door: DbosEngine, database: SqlDatabase, diary: Path
 ) -> None:
     job = a_job()
-    await start(0, "--quick", "--id", "ward-7").ready()
-    second = start(0, "--quick", "--id", "ward-7")
+    # However long a busy machine keeps the first from its heartbeat, it is not silent for an hour.
+    await start(0, "--patient", "--id", "ward-7").ready()
+    second = start(0, "--patient", "--id", "ward-7")
     assert await second.ended() == engine_worker.TAKEN
     await enqueue(door, database, job)
     await until(database, [job])
@@ -178,22 +191,26 @@ async def test_a_clean_stop_hands_over_at_once(
     start: Start, door: DbosEngine, database: SqlDatabase, diary: Path
 ) -> None:
     job = a_job()
-    first = await start(3600, "--grace", "0.2").ready()  # whose death would be noticed after 10 s
+    first = await start(3600, "--patient", "--grace", "0.2").ready()
     await enqueue(door, database, job)
     await line(diary, "begin draft", job.id, first.pid)
-    second = await start(0).ready()
+    second = await start(0, "--patient").ready()  # which would miss the first one after an hour only
     first.signal(signal.SIGTERM)
-    await until(database, [job], seconds=5)
+    await until(database, [job])
     assert await first.ended() == 0
     await line(diary, "end check", job.id, second.pid)
 
 
 async def test_each_process_runs_as_many_jobs_at_once_as_the_kind_allows_and_each_job_once(
-    start: Start, door: DbosEngine, database: SqlDatabase, diary: Path
+    start: Start, door: DbosEngine, database: SqlDatabase, diary: Path, tmp_path: Path
 ) -> None:
-    wanted = [a_job() for _ in range(12)]
-    both = [await start(0.4, "--quick").ready() for _ in range(2)]
+    wanted, gate = [a_job() for _ in range(12)], tmp_path / "gate"
+    both = [await start(0, "--patient", "--gate", str(gate)).ready() for _ in range(2)]
     await enqueue(door, database, *wanted)
+    # Nothing ends before both have as much as they take, and a moment in which they could take more.
+    await grown(diary, lambda lines: len(lines) >= 2 * engine_worker.CONCURRENCY, "too few beginnings")
+    await asyncio.sleep(0.5)
+    gate.touch()
     await until(database, wanted)
     running, most, begun = Counter[str](), Counter[str](), Counter[str]()
     for entry in diary.read_text().splitlines():
@@ -207,13 +224,14 @@ async def test_each_process_runs_as_many_jobs_at_once_as_the_kind_allows_and_eac
 
 
 async def test_a_process_that_wakes_up_after_its_work_was_taken_over_harms_nothing(
-    start: Start, door: DbosEngine, database: SqlDatabase, diary: Path
+    start: Start, door: DbosEngine, database: SqlDatabase, diary: Path, tmp_path: Path
 ) -> None:
-    job, later = a_job(), a_job()
-    sleeper = await start(1, "--quick").ready()
+    job, later, gate = a_job(), a_job(), tmp_path / "gate"
+    sleeper = await start(0, "--quick", "--gate", str(gate)).ready()
     await enqueue(door, database, job)
     await line(diary, "begin draft", job.id, sleeper.pid)
     sleeper.signal(signal.SIGSTOP)
+    gate.touch()  # it is fast asleep in the middle of its step
     other = await start(0, "--quick").ready()
     (done,) = await until(database, [job])
     await line(diary, "end check", job.id, other.pid)
@@ -247,9 +265,7 @@ async def test_a_process_told_to_stop_while_the_database_is_away_ends_and_loses_
         await asyncio.to_thread(server.stop, signal.SIGQUIT)
         await asyncio.sleep(3)  # the step ends meanwhile, and its end cannot be written
         workers[0].signal(signal.SIGTERM)
-        told = time.monotonic()
         assert await workers[0].ended() == 0
-        assert time.monotonic() - told < 10
         await asyncio.to_thread(server.start)
         workers.append(await Worker(url, diary, 0, "--quick").ready())
         await until(database, [job])

@@ -14,6 +14,9 @@ from osler.storage.repositories.jobs import SqlJobRepository
 
 jobs = SqlJobRepository()
 
+PATIENCE = 120.0
+"""Seconds, for a slow and busy machine: nothing that is promised is measured by it."""
+
 
 def a_job(kind: JobKind = JobKind.WRITE_NOTE, *, id: str | None = None, organization_id: str = "clinic") -> Job:
     return Job(
@@ -61,7 +64,7 @@ async def state_of(database: SqlDatabase, job: Job) -> Job:
 
 
 async def until(
-    database: SqlDatabase, wanted: Sequence[Job], *states: JobState, seconds: float = 30.0
+    database: SqlDatabase, wanted: Sequence[Job], *states: JobState, seconds: float = PATIENCE
 ) -> Sequence[Job]:
     """Return the jobs once all are in one of the states (done, if none is named)."""
     end = time.monotonic() + seconds
