@@ -205,9 +205,13 @@ class ContextDocumentService:
             }
         announced = await self._erasure.announce(organization_id, ErasureScope.CONTEXT_DOCUMENT, found)
         async with self._database.write() as transaction:
-            for erasure in announced:
-                if await self._erasure.carry_out(transaction, erasure):  # else another request was faster
-                    await self._trace(transaction, actor, found[erasure.subject_id], "context_document.deleted")
+            deleted = [
+                found[erasure.subject_id]
+                for erasure in announced
+                if await self._erasure.carry_out(transaction, erasure)  # else another request was faster
+            ]
+            for document in deleted:  # once nothing more is to be held
+                await self._trace(transaction, actor, document, "context_document.deleted")
         await self._erasure.finish()
 
     # What the pipeline calls, within its own transactions

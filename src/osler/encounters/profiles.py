@@ -158,20 +158,26 @@ class PatientProfileService:
         if found:
             announced = await self._erasure.announce(organization_id, ErasureScope.PATIENT_PROFILE, found)
             async with self._database.write() as transaction:
+                held = set()
+                for erasure in announced:
+                    with suppress(NotFoundError):  # another request was faster
+                        # All of them before any of their encounters, as whoever links those holds them.
+                        await self._profiles.lock(transaction, organization_id, erasure.subject_id)
+                        held.add(erasure.subject_id)
+                events = []
                 for erasure in announced:
                     unlinked = 0
-                    with suppress(NotFoundError):  # another request was faster
-                        # Held before its encounters are, as whoever links them does.
-                        await self._profiles.lock(transaction, organization_id, erasure.subject_id)
+                    if erasure.subject_id in held:
                         unlinked = await self._encounters.unlink_profile(
                             transaction, organization_id, erasure.subject_id
                         )
                     if not await self._erasure.carry_out(transaction, erasure):
                         continue
                     profile = found[erasure.subject_id]
-                    event = self._event(actor, profile, "patient_profile.deleted", unlinked=str(unlinked))
-                    await self._audit.append(transaction, [event])
+                    events.append(self._event(actor, profile, "patient_profile.deleted", unlinked=str(unlinked)))
                     deleted.append(profile.id)
+                if events:  # once nothing more is to be held
+                    await self._audit.append(transaction, events)
             await self._erasure.finish()
         missing = [profile_id for profile_id in wanted if profile_id not in deleted]
         order = {profile_id: place for place, profile_id in enumerate(profile_ids)}

@@ -89,10 +89,19 @@ class SqlEncounterEraser:
 
     async def _hold(self, transaction: Transaction, erasure: Erasure) -> bool:
         """Hold what is to be erased against other writers; False if it is not there."""
+        connection = connection_of(transaction)
         table = APART.get(erasure.scope, encounters)
         this = (table.c.organization_id == erasure.organization_id, table.c.id == erasure.subject_id)
+        if table is context_documents:
+            # Its encounter first, as all others do: what may rest on the document is not written at the same moment,
+            # and nobody who holds the encounter waits for the document while this waits for what he holds.
+            above = select(table.c.encounter_id).where(*this).scalar_subquery()
+            query = select(encounters.c.id).where(
+                encounters.c.organization_id == erasure.organization_id, encounters.c.id == above
+            )
+            await connection.execute(query.with_for_update(key_share=True))
         query = select(table.c.id).where(*this).with_for_update(key_share=table is encounters)
-        return (await connection_of(transaction).execute(query)).first() is not None
+        return (await connection.execute(query)).first() is not None
 
     async def _note(self, transaction: Transaction, erasure: Erasure) -> bool:
         """Note that an erasure is applied; False if it was before."""
