@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from osler.access import recent
 from osler.access.model import ApiKey
 from osler.access.recent import Watch
 from osler.access.service import AccessService
@@ -102,3 +104,29 @@ class HeldReading:
             return found
 
         patch.setattr(type(keys), "find", slow)
+
+
+class HandTime:
+    """The seconds by which processes forget what they know of access, turned by hand.
+
+    A watch looks all the time then; ``pass_by`` waits after every step for a whole look of each that is given, as if
+    they were in time on a machine of any speed.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.every = recent.EVERY
+        self.now = 1000.0
+        patch.setattr(recent, "monotonic", lambda: self.now)
+        patch.setattr(recent, "EVERY", 0.002)
+
+    async def pass_by(self, seconds: float, *looks: Callable[[], int]) -> None:
+        """Have time pass, in steps of the pause between two looks; ``looks`` count how many were begun."""
+        while seconds > 0:
+            step = min(seconds, self.every)
+            seconds -= step
+            self.now += step
+            before = [begun() for begun in looks]
+            # The one under way may have begun before this step; when the second begins the first has ended.
+            async with asyncio.timeout(60):
+                while any(begun() < was + 2 for begun, was in zip(looks, before, strict=True)):
+                    await asyncio.sleep(0.001)
