@@ -1,8 +1,9 @@
 """A process that asks again and again what a server asks for every request of the public API, and says when it ended.
 
-Reads two lines of JSON: keys by name, once at its start and once after it printed ``ready``, which it does as soon as
-all of the former were let in. When the last of them is refused it prints for each when it last asked and was let in:
-by the clock that all processes of a machine share, and by the time of day. ``idle`` it does not ask at first.
+Reads three lines of JSON: keys by name at its start; more of them once it printed ``ready``, which it does as soon as
+all of the former were let in; and, after it printed ``asked`` because it has asked for each of them again, the names
+of those that it did not ask for since ``ready``. When the last of them all is refused it prints for each when it last
+asked and was let in: by the clock that all processes of a machine share, and by the time of day.
 """
 
 import asyncio
@@ -16,11 +17,11 @@ from osler.access.public import PublicRoute
 from osler.bootstrap import Core, open_core
 from osler.kernel.errors import NotAllowedError
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which it gives up."""
 
-IDLE = 3.5
-"""Seconds from ``ready`` on for which ``idle`` is not asked."""
+IDLE = frozenset({"idle"})
+"""Names that it asks for after ``ready`` only when it is told to."""
 
 
 def question(core: Core, name: str, text: str) -> Callable[[], Awaitable[bool]]:
@@ -50,19 +51,24 @@ async def watch() -> dict[str, tuple[float, float]]:
         while not all([await ask() for ask in asked.values()]):
             await asyncio.sleep(0.01)
         print("ready", flush=True)
-        idle_until = time.monotonic() + IDLE
         asked |= {name: question(core, name, text) for name, text in json.loads(sys.stdin.readline()).items()}
+        told = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
         last: dict[str, tuple[float, float]] = {}
-        open_still = set(asked)
-        while open_still:
+        open_still, idle = asked.keys() - IDLE, asked.keys() & IDLE
+        is_first = True
+        while open_still or idle:
+            if idle and told.done():
+                names = set(json.loads(told.result()))
+                open_still, idle = open_still | names, idle - names
             for name in sorted(open_still):
-                if name == "idle" and time.monotonic() < idle_until:
-                    continue
                 begun = time.monotonic(), time.time()
                 if await asked[name]():
                     last[name] = begun
                 else:
                     open_still.discard(name)
+            if is_first:
+                print("asked", flush=True)
+                is_first = False
             await asyncio.sleep(0.01)
         return last
 
