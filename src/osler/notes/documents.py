@@ -139,7 +139,7 @@ class DocumentRecordService:
         stale: bool,
         options: Mapping[str, str] | None = None,
     ) -> Document:
-        """Store what the writer wrote from that transcript; ``stale``: another one is in use by now."""
+        """Store what the writer wrote from that transcript; ``stale``: what it rests on is another by now."""
         document = replace(
             document,
             status=TextStatus.CREATED,

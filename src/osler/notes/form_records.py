@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from osler.audit.model import Actor, AuditEvent
 from osler.audit.ports import AuditTrail
@@ -20,6 +20,7 @@ from osler.notes.model import FormAnswers
 from osler.notes.ports import DocumentRepository, FormFiller
 
 NOTHING = "There is nothing in this session to answer from; send audio, a note or a context document first."
+_GONE: Final = "What was being answered from was erased or taken away meanwhile; ask again if there is anything left."
 
 
 class FormService:
@@ -51,7 +52,8 @@ class FormService:
         ``answers`` holds ``template`` (the tree, answered) and ``questionAnswers`` (the answers alone, in order).
         Whether the caller may see the encounter is not asked.
 
-        Raises NotFoundError, ErasedError, ConflictError (there is nothing to answer from).
+        Raises NotFoundError, ErasedError (also: something of what was answered from was erased meanwhile),
+        ConflictError (there is nothing to answer from).
         """
         sources = await self._sources.gather(organization_id, encounter_id)
         if not sources.transcript.turns and not sources.others:
@@ -84,6 +86,8 @@ class FormService:
             encounter = await self._encounters.lock(transaction, organization_id, encounter_id)
             if encounter.state is EncounterState.ERASED:
                 raise ErasedError(ERASED)
+            if await self._sources.erased_since(transaction, organization_id, encounter_id, sources):
+                raise ErasedError(_GONE)
             await self._answers.add_answers(transaction, kept)
             await self._audit.append(transaction, [event])
         return kept

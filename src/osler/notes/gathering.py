@@ -19,6 +19,8 @@ from osler.speech.dialogue import name_speakers
 from osler.speech.model import CLINICIAN, PATIENT, Transcript
 from osler.speech.ports import TranscriptRepository
 
+_OF_ENCOUNTER: Final = (SourceKind.CONTEXT_DOCUMENT, SourceKind.CLINICIAN_NOTE)
+
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
@@ -82,25 +84,57 @@ class SourceService:
             raise ErasedError(ERASED)
         organization = await self._organizations.get(transaction, organization_id)
         in_use = await self._transcripts.current(transaction, organization_id, encounter_id)
-        others = [
-            Source(SourceKind.CONTEXT_DOCUMENT, document.id, paragraphs(document.text))
-            for document in await self._documents.list(transaction, organization_id, encounter_id)
-            if document.status is ContextDocumentStatus.READY and document.text
-        ]
-        others += [
-            Source(SourceKind.CLINICIAN_NOTE, str(index), paragraphs(text))
-            for index, text in enumerate(encounter.clinician_notes)
-        ]
+        others = list(await self._beside(transaction, encounter))
         for linked_id in encounter.linked_encounter_ids:
             linked = await self._linked(transaction, organization, encounter, linked_id)
-            if linked is not None:
+            if linked is not None and linked.paragraphs:
                 others.append(linked)
         return VisitSources(
             transcript=in_use.transcript if in_use is not None else Transcript(turns=()),
             transcript_id=in_use.id if in_use is not None else None,
-            others=tuple(source for source in others if source.paragraphs),
+            others=tuple(others),
             facts=_facts(encounter, organization),
+            linked=encounter.linked_encounter_ids,
         )
+
+    async def changed_since(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, gathered: VisitSources
+    ) -> bool:
+        """Say whether something else stands beside the transcript by now, or other encounters are linked.
+
+        Of the transcript its id tells. What is written in linked encounters counts for nothing here, as elsewhere. The
+        caller holds the encounter. Raises NotFoundError.
+        """
+        encounter = await self._encounters.get(transaction, organization_id, encounter_id)
+        beside = await self._beside(transaction, encounter)
+        return (beside, encounter.linked_encounter_ids) != (_own(gathered), gathered.linked)
+
+    async def erased_since(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, gathered: VisitSources
+    ) -> bool:
+        """Say whether something of the encounter's own that was gathered is gone: the transcript, a document, or all
+        notes of the clinician. The caller holds the encounter. Raises NotFoundError.
+        """
+        in_use = await self._transcripts.current(transaction, organization_id, encounter_id)
+        if in_use is None and gathered.transcript_id is not None:
+            return True
+        encounter = await self._encounters.get(transaction, organization_id, encounter_id)
+        left = {_piece(source) for source in await self._beside(transaction, encounter)}
+        return not {_piece(source) for source in _own(gathered)} <= left
+
+    async def _beside(self, transaction: Transaction, encounter: Encounter) -> tuple[Source, ...]:
+        """Return what stands beside the transcript of the encounter itself: documents that were read, and notes."""
+        documents = await self._documents.list(transaction, encounter.organization_id, encounter.id)
+        found = [
+            Source(SourceKind.CONTEXT_DOCUMENT, document.id, paragraphs(document.text))
+            for document in documents
+            if document.status is ContextDocumentStatus.READY and document.text
+        ]
+        found += [
+            Source(SourceKind.CLINICIAN_NOTE, str(index), paragraphs(text))
+            for index, text in enumerate(encounter.clinician_notes)
+        ]
+        return tuple(source for source in found if source.paragraphs)
 
     async def _linked(
         self, transaction: Transaction, organization: Organization, encounter: Encounter, linked_id: str
@@ -122,6 +156,16 @@ class SourceService:
         if heard is None:
             return None
         return Source(SourceKind.LINKED_TRANSCRIPT, linked_id, tuple(turn.text for turn in heard.transcript.turns))
+
+
+def _own(sources: VisitSources) -> tuple[Source, ...]:
+    """Return what is of the encounter itself, and stands in it."""
+    return tuple(each for each in sources.others if each.kind in _OF_ENCOUNTER)
+
+
+def _piece(source: Source) -> tuple[SourceKind, str]:
+    """Return what is erased as one: a document, or the clinician's notes together."""
+    return source.kind, source.id if source.kind is SourceKind.CONTEXT_DOCUMENT else ""
 
 
 def _facts(encounter: Encounter, organization: Organization) -> dict[str, str]:

@@ -244,7 +244,7 @@ class NoteRecordService:
         stale: bool,
         options: Mapping[str, str] | None = None,
     ) -> NoteVersion:
-        """Store what the writer wrote from that transcript; ``stale``: another one is in use by now.
+        """Store what the writer wrote from that transcript; ``stale``: what it rests on is another by now.
 
         ``options`` are added to those of the request.
         """

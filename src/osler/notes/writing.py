@@ -30,13 +30,15 @@ class VisitSources:
     """All that may be written from: the transcript in use (no turns if there is none) and what stands beside it.
 
     ``facts`` are what is known before a word is said, by the names of
-    :data:`osler.notes.template_placeholders.FIELDS`; what is not known is not there.
+    :data:`osler.notes.template_placeholders.FIELDS`; what is not known is not there. ``linked`` are the ids of all
+    linked encounters, also of those that had nothing to say.
     """
 
     transcript: Transcript
     transcript_id: str | None = None
     others: tuple[Source, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    linked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

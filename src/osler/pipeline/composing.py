@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from osler.kernel.engine_record import EngineRecord
-from osler.kernel.transactions import Database
+from osler.kernel.transactions import Database, Transaction
 from osler.notes.gathering import SourceService, paragraphs
 from osler.notes.html import shown
 from osler.notes.model import Document, NoteVersion, SourceKind, VoiceStyle
@@ -91,6 +91,10 @@ class Composing:
             brain=Brain(text.options.get("brain", Brain.LEFT)),
             voice=await self._voice(text),
         )
+
+    async def is_outdated(self, transaction: Transaction, text: NoteVersion | Document, task: WritingTask) -> bool:
+        """Say whether something else stands beside the transcript by now; the caller holds the encounter."""
+        return await self._sources.changed_since(transaction, text.organization_id, text.encounter_id, task.sources)
 
     async def write(self, task: WritingTask, keep: KeepPieces | None = None) -> Composed | None:
         """Write a text; ``keep`` is given all pieces that are finished whenever that takes longer than a moment.

@@ -68,9 +68,10 @@ class TextWriting(ABC, Generic[Text]):
             if read is not None and latest is None:  # what it rests on was erased meanwhile
                 await self._fail(transaction, text, ERASED)
                 return
-            text = await self._complete(
-                transaction, text, written, task, stale=latest is not None and latest.id != read
-            )
+            # What changes while a text is written finds nothing written yet that it could mark as stale.
+            stale = latest is not None and latest.id != read
+            stale = stale or await self._composing.is_outdated(transaction, text, task)
+            text = await self._complete(transaction, text, written, task, stale=stale)
             await self._trace(transaction, text, Outcome.DONE, {})
 
     async def failed(self, job: Job, code: str) -> None:
@@ -107,7 +108,7 @@ class TextWriting(ABC, Generic[Text]):
     async def _complete(
         self, transaction: Transaction, text: Text, written: Composed, task: WritingTask, *, stale: bool
     ) -> Text:
-        """Store and release what was written; ``stale``: another transcript is in use by now."""
+        """Store and release what was written; ``stale``: it would be written from something else by now."""
 
     @abstractmethod
     async def _fail(self, transaction: Transaction, text: Text, code: str) -> None:
