@@ -57,9 +57,10 @@ class StreamClient:
         self.told: list[dict[str, Any]] = []
 
     @classmethod
-    async def connect(cls, root: str, session_id: str) -> "StreamClient":
+    async def connect(cls, root: str, session_id: str, **more: Any) -> "StreamClient":
+        """``more`` is for the library: ``ping_interval=None`` asks for no sign of life."""
         url = f"{root.replace('http', 'ws', 1)}{BASE_PATH}/sessions/{session_id}/transcript/stream"
-        return cls(await connect(url, max_size=2**22, compression=None))
+        return cls(await connect(url, max_size=2**22, compression=None, **more))
 
     async def start(self, token: str, *, form: str = PCM, **more: Any) -> dict[str, Any]:
         """Send the first message and return the answer to it."""

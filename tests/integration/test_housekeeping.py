@@ -175,7 +175,7 @@ async def test_a_failure_is_tried_again(sqlite_url: str) -> None:
         policies_every=timedelta(milliseconds=10),
     )
     running = asyncio.create_task(housekeeping.run())
-    await asyncio.wait_for(failing.done.wait(), 30)
+    await asyncio.wait_for(failing.done.wait(), 60)
     running.cancel()
     await asyncio.wait((running,))
     assert failing.runs >= 2

@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 import uvicorn
+from websockets.exceptions import ConnectionClosed
 
 from osler.access.model import ConsentPolicy, KeyKind
 from osler.api.app import create_app
 from osler.api.scribe import live_stream
 from osler.audio.model import RecordingState
+from osler.audio.streaming import AudioStream, TooFastError
 from osler.audit.model import OPERATOR
 from osler.bootstrap import Core, initialise, open_core
 from osler.config import Settings
 from osler.speech.service import SpeechService
+from tests.loop_clock import pass_by
 from tests.pipeline_lab import WORDS, ToneDetector, ToneEncoder, ToneTranscriber, tones
-from tests.stream_lab import PCM, SECOND, StreamClient, noise, opus, samples_of
+from tests.stream_lab import PATIENCE, PCM, SECOND, StreamClient, noise, opus, samples_of
 
 pytestmark = pytest.mark.anyio
 
@@ -39,8 +42,8 @@ class Served:
     async def session(self, **fields: Any) -> str:
         return (await self.core.encounters.create(OPERATOR, self.organization_id, self.user_id, **fields)).id
 
-    async def connect(self, session_id: str) -> StreamClient:
-        return await StreamClient.connect(self.root, session_id)
+    async def connect(self, session_id: str, **more: Any) -> StreamClient:
+        return await StreamClient.connect(self.root, session_id, **more)
 
     async def stored(self, session_id: str) -> bytes:
         """Return all samples of the session's only recording, in order."""
@@ -66,7 +69,8 @@ async def serving(data: Path, database_url: str, **settings: Any) -> AsyncIterat
         token = await core.tokens.issue(key, user)
         config = uvicorn.Config(
             create_app(core), port=0, log_config=None, lifespan="off", ws="websockets-sansio",
-            ws_max_size=live_stream.MOST_AUDIO, ws_per_message_deflate=False, timeout_graceful_shutdown=5,
+            ws_max_size=live_stream.MOST_AUDIO, ws_per_message_deflate=False, ws_ping_interval=None,
+            timeout_graceful_shutdown=5,
         )  # fmt: skip
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve())
@@ -209,7 +213,7 @@ async def test_what_came_before_a_break_is_kept_even_if_nobody_comes_back(served
     await client.start(served.token)
     await client.send(noise(3))
     await client.socket.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not (await served.core.audio.recordings(served.organization_id, session)):
             await asyncio.sleep(0.05)
         while await served.stored(session) != noise(3):
@@ -305,16 +309,35 @@ async def test_a_finished_recording_and_one_of_another_format_are_not_gone_on_wi
 
 
 async def test_who_says_nothing_is_sent_away(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_stream, "FIRST_SECONDS", 0.2)
-    monkeypatch.setattr(live_stream, "IDLE_SECONDS", 0.3)
+    waits = 0
+    message = live_stream._Connection._message
+
+    async def counted(connection: live_stream._Connection) -> bytes | dict[str, Any]:
+        nonlocal waits
+        waits += 1
+        return await message(connection)
+
+    async def waiting(times: int) -> None:
+        """Wait until the server waits for the message of that number."""
+        async with asyncio.timeout(PATIENCE):
+            while waits < times:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(live_stream._Connection, "_message", counted)
     session = await served.session()
-    silent = await served.connect(session)
+    silent = await served.connect(session, ping_interval=None)
+    await waiting(1)
+    pass_by(live_stream.FIRST_SECONDS)
     assert (await silent.closed())[0] == 4408
-    client = await served.connect(session)
+    client = await served.connect(session, ping_interval=None)
     await client.start(served.token)
-    for _ in range(3):
-        await asyncio.sleep(0.15)
+    for number in range(3):
+        await waiting(3 + number)
+        pass_by(0.75 * live_stream.IDLE_SECONDS)
         await client.say(type="keep_alive")
+    await waiting(6)
+    assert client.of("ready") == client.told and client.socket.close_code is None
+    pass_by(live_stream.IDLE_SECONDS)
     assert (await client.closed())[0] == 4408
 
 
@@ -333,22 +356,30 @@ async def test_a_stream_that_stores_more_slowly_than_it_receives_ends_and_loses_
 ) -> None:
     monkeypatch.setattr("osler.audio.streaming.MOST_PENDING", 12 * SECOND)
     monkeypatch.setattr("osler.audio.streaming.STALLED", 0.2)
-    slow = asyncio.Event()
-    add = served.core.audio.add_segment
+    gave_up = asyncio.Event()
+    add, push = served.core.audio.add_segment, AudioStream.push
 
     async def stuck(*arguments: Any) -> Any:
-        await slow.wait()
+        await gave_up.wait()
         return await add(*arguments)
 
+    async def pushed(stream: AudioStream, data: bytes) -> None:
+        try:
+            await push(stream, data)
+        except TooFastError:
+            gave_up.set()
+            raise
+
     monkeypatch.setattr(served.core.audio, "add_segment", stuck)
+    monkeypatch.setattr(AudioStream, "push", pushed)
     session = await served.session()
     client = await served.connect(session)
     await client.start(served.token)
     sending = asyncio.create_task(client.send(noise(60)))
-    await asyncio.sleep(1)
-    slow.set()
     assert (await client.closed())[0] == 4429
     sending.cancel()
+    with contextlib.suppress(ConnectionClosed, asyncio.CancelledError):
+        await sending
     stored = await served.stored(session)
     assert noise(60).startswith(stored) and len(stored) >= max((a["offset"] for a in client.of("ack")), default=0)
 

@@ -80,8 +80,17 @@ async def test_a_recording_is_transcribed_once_however_often_its_step_runs(
     assert lab.transcriber.calls == 2
 
 
-async def test_two_processes_that_transcribe_one_recording_at_once_make_one_transcript(lab: Laboratory) -> None:
+async def test_two_processes_that_transcribe_one_recording_at_once_make_one_transcript(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encounter, job = await a_finished_recording(lab)
+    all_began, batch = asyncio.Barrier(3), lab.engines.batch
+
+    async def together(*args: Any) -> Any:
+        await all_began.wait()
+        return await batch(*args)
+
+    monkeypatch.setattr(lab.engines, "batch", together)
     await asyncio.gather(*(lab.transcription.transcribe_recording(job) for _ in range(3)))
     version = await lab.transcripts.current(lab.organization.id, encounter.id)
     assert version is not None and version.version == 1 and lab.transcriber.calls == 3

@@ -157,7 +157,7 @@ async def open_clinic(settings: Settings) -> AsyncIterator[Clinic]:
             await asyncio.sleep(0.01)
         root = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 yield Clinic(core, client, root, settings, organization.id, user.id, urls_on(core, core.vault))
         finally:
             server.should_exit = True
@@ -419,7 +419,7 @@ async def test_whoever_goes_away_in_the_middle_leaves_the_others_their_turn(clin
                 return
 
     await asyncio.gather(*(leave() for _ in range(8)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         whole = await clinic.client.get(url)
     assert len(whole.content) == int(whole.headers["content-length"]) == 44 + 2 * 16_000 * 75
 
@@ -475,15 +475,14 @@ async def test_a_presigned_url_of_a_recording_ends_within_the_second_that_was_na
     anyio_backend: str, swift: SwiftServer, tmp_path: Path
 ) -> None:
     async with open_clinic(s3_settings(swift, f"audio-{secrets.token_hex(6)}", tmp_path)) as clinic:
-        encounter_id, recording_id = await clinic.recorded(RECORDINGS["one file"][0])
-        url, expires_at = await urls_on(clinic.core, clinic.core.vault, timedelta(seconds=3)).url(
-            clinic.organization_id, encounter_id, recording_id
-        )
+        one = await clinic.recorded(RECORDINGS["one file"][0])
+        assert (await clinic.client.get(await clinic.url(*one))).status_code == 200
+        short = urls_on(clinic.core, clinic.core.vault, timedelta(seconds=5))
+        url, expires_at = await short.url(clinic.organization_id, *one)
         query = dict(parse_qsl(urlsplit(url).query))
         signed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         ends = signed_at + timedelta(seconds=int(query["X-Amz-Expires"]))
         assert abs(ends - expires_at) <= timedelta(seconds=1)
-        assert (await clinic.client.get(url)).status_code == 200
         await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() + 1.1)
         refused = await clinic.client.get(url)
         assert refused.status_code == 403 and "expired" in refused.text

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +9,8 @@ import h11
 import pytest
 import uvicorn
 
-from osler.api.wire import MOST_HEAD, Http
+from osler.api.wire import MOST_HEAD, Http, refusal_of
+from tests.growth import assert_grows_with_its_size
 from tests.public_lab import (
     ERROR_KEYS,
     House,
@@ -47,7 +47,7 @@ async def said(port: int, sent: bytes) -> tuple[int, dict[str, str], Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = 0 if sent.startswith(b"HEAD") else int(headers.get("content-length", 0))
@@ -125,10 +125,10 @@ async def test_a_head_that_never_ends_is_refused_before_it_fills_the_memory(port
 
 @pytest.mark.parametrize("filling", [b"\t", b"\x0b", b"a\t", b"a ", b"a http://"])
 async def test_what_no_parser_takes_holds_nobody_up(port: int, filling: bytes) -> None:
-    began = time.process_time()
     status, _, _ = await said(port, filling * (16384 // len(filling)) + b"\r\n\r\n")
     assert status == 400
-    assert time.process_time() - began < 1  # what tried it from each place anew took five
+    # What tried it from each place anew took five seconds.
+    assert_grows_with_its_size(lambda size: refusal_of(filling * (size // len(filling))), 16384)
 
 
 async def test_a_header_of_strange_bytes_that_nobody_reads_does_no_harm(port: int) -> None:
@@ -185,10 +185,10 @@ async def test_one_connection_takes_request_after_request(port: int, public_hous
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for target, expected in ((LIST, b"200"), (b"/healthz", b"200"), (LIST + b"/x", b"404")):
         writer.write(request(target, key))
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         assert head.split()[1] == expected
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         await reader.readexactly(length)
     writer.write(request(LIST, b"Authorization: Bearer \x00"))
-    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 401 Unauthorized")
+    assert (await asyncio.wait_for(reader.read(), 60)).startswith(b"HTTP/1.1 401 Unauthorized")
     writer.close()
