@@ -124,9 +124,11 @@ class ContextDocumentService:
         Raises NotFoundError, ErasedError, StorageError, and InvalidFieldError for ``file`` (none, empty, larger than
         50 MB, of no known type), ``metadata``. After an error, also one of ``files`` itself, nothing is kept.
         """
-        await self._encounters.get(organization_id, encounter_id, user_id=user_id)
-        async with self._database.write() as transaction:
-            await self._allowed(transaction, organization_id, encounter_id, 1)
+        await self._encounters.standing(organization_id, encounter_id, user_id=user_id)
+        # Only read, and asked again when all are in: a write would tell whoever takes part in it that the request took
+        # effect, while what it sends may still be cut off or refused.
+        async with self._database.read() as transaction:
+            await self._refuse_too_many(transaction, organization_id, encounter_id, 1)
         documents: list[ContextDocument] = []
         stored: list[str] = []
         try:
@@ -264,6 +266,11 @@ class ContextDocumentService:
     async def _allowed(self, transaction: Transaction, organization_id: str, encounter_id: str, more: int) -> None:
         """Hold the encounter, if it takes so many more. Raises NotFoundError, ErasedError, InvalidFieldError."""
         await self._encounters.content_allowed(transaction, organization_id, encounter_id)
+        await self._refuse_too_many(transaction, organization_id, encounter_id, more)
+
+    async def _refuse_too_many(
+        self, transaction: Transaction, organization_id: str, encounter_id: str, more: int
+    ) -> None:
         standing = await self._documents.list(transaction, organization_id, encounter_id)
         if len(standing) + more > MAX_DOCUMENTS:
             raise InvalidFieldError("file", f"an encounter takes {MAX_DOCUMENTS} documents; delete some first")

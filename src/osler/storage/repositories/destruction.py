@@ -124,6 +124,9 @@ class Destruction:
             or_(self._mine(idempotent_requests), idempotent_requests.c.id.in_(tells_of_it)),
             idempotent_requests.c.sealed.is_not(None),
         )
+        # Before their keys, as whoever purges requests or begins one anew holds them in that order.
+        held = select(idempotent_requests.c.id).where(with_answer).order_by(idempotent_requests.c.id)
+        await self._connection.execute(held.with_for_update())
         await self._destroy_keys(select(idempotent_requests.c.key_id).where(with_answer))
         await self._connection.execute(
             update(idempotent_requests)

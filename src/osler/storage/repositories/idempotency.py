@@ -143,6 +143,8 @@ class SqlIdempotencyRepository:
             .where(requests.c.begun_at < begun_before)
             .order_by(requests.c.begun_at)
             .limit(most)
+            # One that is held is just being begun anew, or erased: it is another one then, or is left to the next time.
+            .with_for_update(skip_locked=True)
         )
         rows = (await connection.execute(query)).all()
         if rows:
