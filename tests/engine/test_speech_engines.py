@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import wave
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from osler.audio.decode import open_recording
 from osler.bootstrap import speech_service, weights_store
+from osler.engines.background import LOWER
 from osler.engines.ge2e import Ge2eSpeakerEncoder
 from osler.engines.silero import SileroSpeechDetector
 from osler.engines.whisper import WhisperTranscriber
@@ -154,6 +156,32 @@ def test_where_the_decoder_stops_early_no_window_is_decoded_of_which_nothing_is_
     heard = quick.transcribe(piece, regions, language="en", vocabulary=decoder_bias())
     assert len(heard.words) > 20 and len(calls) > 1
     assert len(frames) <= len(calls)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have their own priority on Linux only")
+def test_recordings_are_heard_in_threads_of_low_priority_and_live_segments_are_not() -> None:
+    """The promise that a live segment loses little to a recording rests on which threads compute which."""
+
+    def computing(transcriber: WhisperTranscriber) -> set[int]:
+        """Return the priorities of the threads that the first transcription started and kept busy."""
+        piece = samples_of(SAMPLE, 10)
+        before = spent()
+        assert transcriber.transcribe(piece, [TimeSpan(0.0, 10.0)], language="en", vocabulary="").words
+        busy = {thread for thread, seconds in spent().items() if thread not in before and seconds > 0.05}
+        return {os.getpriority(os.PRIO_PROCESS, thread) for thread in busy}
+
+    def spent() -> dict[int, float]:
+        found = {}
+        for stat in Path("/proc/self/task").glob("*/stat"):
+            fields = stat.read_text().rpartition(")")[2].split()
+            found[int(stat.parent.name)] = int(fields[11]) / os.sysconf("SC_CLK_TCK")
+        return found
+
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    folder = weights_store().locate("whisper-tiny.en")
+    careful = WhisperTranscriber(folder, label="faster-whisper/tiny.en", background=True)
+    assert computing(careful) == {min(19, usual + LOWER)}
+    assert computing(careful.quick()) == {usual}
 
 
 def test_the_same_voice_is_nearer_to_itself_than_to_another() -> None:

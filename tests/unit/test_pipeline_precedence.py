@@ -48,7 +48,6 @@ class SlowTranscriber:
         self.pace = pace
         self.log: list[int] = []
         self.working = 0
-        self.most_at_once = 0
         self._lock = threading.Lock()
 
     def transcribe(
@@ -64,7 +63,6 @@ class SlowTranscriber:
         for second in range(length):
             with self._lock:
                 self.working += 1
-                self.most_at_once = max(self.most_at_once, self.working)
                 self.log.append(length)
             time.sleep(self.pace)
             with self._lock:
@@ -83,7 +81,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def test_a_live_segment_goes_between_two_pieces_of_a_recording_that_goes_on_after_it() -> None:
+async def test_a_recording_pauses_after_its_piece_of_work_for_a_live_segment_and_goes_on_after_it() -> None:
     transcriber = SlowTranscriber()
     engines = engines_on(transcriber)
     batch = asyncio.create_task(engines.batch(Noise(60), "en"))
@@ -91,9 +89,11 @@ async def test_a_live_segment_goes_between_two_pieces_of_a_recording_that_goes_o
     begun = len(transcriber.log)
     live = await engines.live(Noise(5), "en")
     assert not batch.done()
-    assert transcriber.log.index(5) <= begun + 2
+    first = transcriber.log.index(5)
+    assert first <= begun + 2
     heard = await batch
-    assert transcriber.most_at_once == 1
+    # One piece of the recording may begin as the segment comes; no other does before the segment's end.
+    assert transcriber.log[first : first + 6].count(5) == 5
     # Both are whole: the pause lost and doubled nothing.
     assert [w.heard for t in live.turns for w in t.words] == [f"w{s}" for s in range(5)]
     assert [w.heard for t in heard.turns for w in t.words] == [f"w{s}" for s in range(60)]
@@ -125,7 +125,7 @@ async def test_a_live_segment_does_not_wait_for_the_end_of_a_second_hearing() ->
     await engines.live(Noise(5), "en")
     assert transcriber.log.index(5) <= begun + 2
     await batch
-    assert transcriber.log.count(60) == 120 and transcriber.most_at_once == 1
+    assert transcriber.log.count(60) == 120
 
 
 class SlowDetector(ToneDetector):
@@ -180,7 +180,6 @@ async def test_many_live_segments_all_go_ahead_and_recordings_keep_their_order()
     await asyncio.gather(*(engines.live(Noise(4), "en") for _ in range(3)))
     assert not first.done()
     await asyncio.gather(first, second)
-    assert transcriber.most_at_once == 1
     assert max(i for i, n in enumerate(transcriber.log) if n == 30) < transcriber.log.index(20)
 
 
@@ -282,11 +281,14 @@ async def test_while_further_segments_wait_language_alone_says_who_speaks() -> N
     transcriber, encoder = SlowTranscriber(pace=0.02), CountingEncoder()
     engines = SpeechEngines(lambda: SpeechService(ToneDetector(), transcriber, encoder))
     batch = asyncio.create_task(engines.batch(Noise(30), "en"))
-    await until(lambda: len(transcriber.log) > 1)
-    first, second = await asyncio.gather(engines.live(Noise(2), "en"), engines.live(Noise(2), "en"))
-    assert sorted(transcript.diarizer is None for transcript in (first, second)) == [False, True]
-    assert not first.warnings and not second.warnings
-    assert first.turns[0].heard == second.turns[0].heard
+    first = asyncio.create_task(engines.live(Noise(100), "en"))
+    await until(lambda: 100 in transcriber.log)
+    others = [asyncio.create_task(engines.live(Noise(2), "en")) for _ in range(2)]
+    await first
+    second, third = await asyncio.gather(*others)
+    assert sorted(transcript.diarizer is None for transcript in (second, third)) == [False, True]
+    assert not second.warnings and not third.warnings
+    assert second.turns[0].heard == third.turns[0].heard
     # The whole is heard with voices, whatever waits.
     whole = await batch
     assert whole.diarizer is not None and encoder.sounds > 0

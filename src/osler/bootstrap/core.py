@@ -164,7 +164,7 @@ async def open_core(
         parts = replace(parts, executes=execute)
         core, workflows, speech_engines = _services(
             parts,
-            speech or (lambda: speech_service(settings.speech_model, settings)),
+            speech or (lambda: speech_service(settings.speech_model, settings, live_first=True)),
             notes or note_service,
             documents or (lambda: document_parser(settings)),
         )

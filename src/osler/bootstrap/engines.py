@@ -25,8 +25,12 @@ def weights_store(settings: "Settings | None" = None) -> "WeightsStore":
     return WeightsStore(settings.models_path, settings.models_lock)
 
 
-def speech_service(model: str = "base", settings: "Settings | None" = None) -> "SpeechService":
+def speech_service(
+    model: str = "base", settings: "Settings | None" = None, *, live_first: bool = False
+) -> "SpeechService":
     """Return speech-to-transcript on Whisper ``model`` (``base``, ``tiny.en``, ``small``, ...) and the GE2E encoder.
+
+    With ``live_first`` whole recordings are heard in the background, so that live segments lose little to them.
 
     Raises UnknownNameError for a model that the lock file does not name, WeightsMissingError if it is not pulled.
     """
@@ -38,7 +42,10 @@ def speech_service(model: str = "base", settings: "Settings | None" = None) -> "
     store = weights_store(settings)
     name = f"whisper-{model}"
     transcriber = WhisperTranscriber(
-        store.locate(name), label=f"faster-whisper/{model}", digest=_digest(store, name, "model.bin")
+        store.locate(name),
+        label=f"faster-whisper/{model}",
+        digest=_digest(store, name, "model.bin"),
+        background=live_first,
     )
     return SpeechService(
         detector=SileroSpeechDetector(),

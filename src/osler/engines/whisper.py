@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from osler.engines.background import in_background
 from osler.engines.clips import WINDOW, Condensed, condense
 from osler.engines.echoes import without_echoes
 from osler.kernel.engine_record import EngineRecord
@@ -43,22 +44,33 @@ class WhisperTranscriber:
     ``directory`` holds config.json, model.bin, tokenizer.json and vocabulary.*; ``label`` names the model (for
     instance ``faster-whisper/base``); ``digest`` is the SHA-256 of model.bin as the weights store knows it, recorded
     with every result. Decoding is beam search at temperature 0 (no sampling): the same samples give the same words.
+    With ``background`` it computes in threads of low priority: whatever else this process computes goes ahead (on
+    Linux; elsewhere both share the cores).
     """
 
     def __init__(
-        self, directory: Path, *, label: str, digest: str = "", threads: int | None = None, beam_size: int = 5
+        self,
+        directory: Path,
+        *,
+        label: str,
+        digest: str = "",
+        threads: int | None = None,
+        beam_size: int = 5,
+        background: bool = False,
     ) -> None:
-        self._weights = _Weights(directory, threads or os.cpu_count() or 1)
+        self._weights = _Weights(directory, threads or os.cpu_count() or 1, background)
         self._label = label
         self._digest = digest
         self._beam_size = beam_size
 
     def quick(self) -> "WhisperTranscriber":
-        """Return a transcriber on the same loaded model that takes the likeliest word at each place (beam size 1).
+        """Return a transcriber of the same model that takes the likeliest word at each place (beam size 1).
 
-        It takes half the time of one with five beams, and errs a little more: for words that are replaced soon.
+        It takes half the time of one with five beams, and errs a little more: for words that are replaced soon. It
+        loads the model for itself and is never in the background: it works while this one is at work.
         """
         other = copy(self)
+        other._weights = self._weights.again()
         other._beam_size = 1
         return other
 
@@ -175,13 +187,18 @@ class _NextWindowError(Exception):
 class _Weights:
     """A model, loaded once. Its heavy calls are made one by one, so that whoever waits for a turn gets it between."""
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    def __init__(self, directory: Path, threads: int, background: bool = False) -> None:
         self._directory = directory
         self._threads = threads
+        self._background = background
         self._loading = threading.Lock()
         self._loaded: Any = None
         self._calls = threading.local()
         self._last: tuple[bytes, Any] | None = None
+
+    def again(self) -> "_Weights":
+        """Return the same, to be loaded once more, in the foreground."""
+        return _Weights(self._directory, self._threads)
 
     @contextmanager
     def between(self, call: Callable[[], None]) -> Iterator[None]:
@@ -219,14 +236,16 @@ class _Weights:
         from faster_whisper import WhisperModel
 
         logging.getLogger("faster_whisper").setLevel(logging.WARNING)
+        make = partial(
+            WhisperModel,
+            str(self._directory),
+            device="cpu",
+            compute_type="int8",
+            cpu_threads=self._threads,
+            local_files_only=True,
+        )
         try:
-            model = WhisperModel(
-                str(self._directory),
-                device="cpu",
-                compute_type="int8",
-                cpu_threads=self._threads,
-                local_files_only=True,
-            )
+            model = in_background(make) if self._background else make()
         except (RuntimeError, ValueError, OSError) as error:
             raise EngineError(
                 f"The speech model cannot be loaded ({type(error).__name__}); run: osler models verify"

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Final
 
 from osler.audio.ports import Sound
@@ -20,12 +19,13 @@ class _BrokenOffError(BaseException):
 
 
 class LiveFirst:
-    """Lets one thread work at a time: among those that wait, live work first.
+    """Lets live work go ahead: at once, in the order of its coming, one after another.
 
-    Whole recordings call ``give_way`` between two pieces of work (one call of an engine, about a second of computing):
-    while live work waits or goes on, they pause there. Two at once would be no faster: each uses all cores. It holds
-    within one process. Processes share the machine by their number of jobs at once: a second worker's batch slows a
-    live segment down, but never keeps it waiting.
+    Whole recordings call ``give_way`` between two pieces of work (one call of an engine, seconds of computing at most)
+    and pause there until no live work waits or goes on: two at once are no faster, as each uses all cores. Live work
+    does not wait for the piece that a recording is at; the engine of recordings computes it in threads of low priority,
+    so that it takes little from live work. All this holds within one process. Processes share the machine by their
+    number of jobs at once: a second worker's batch slows a live segment down, but never keeps it waiting.
     """
 
     def __init__(self) -> None:
@@ -53,29 +53,10 @@ class LiveFirst:
                 self._busy = False
                 self._condition.notify_all()
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Work when no live work waits."""
-        with self._condition:
-            self._take_batch()
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._busy = False
-                self._condition.notify_all()
-
     def give_way(self) -> None:
-        """Inside ``batch``: let live work that waits go first."""
+        """Wait until no live work waits or goes on: before a recording is begun, and between its pieces of work."""
         with self._condition:
-            if self._live:
-                self._busy = False
-                self._condition.notify_all()
-                self._take_batch()
-
-    def _take_batch(self) -> None:
-        self._condition.wait_for(lambda: not self._busy and not self._live)
-        self._busy = True
+            self._condition.wait_for(lambda: not self._live)
 
 
 class SpeechEngines:
@@ -139,10 +120,11 @@ class SpeechEngines:
 
     def _transcribe_batch(self, sound: Sound, language: str | None, abandoned: threading.Event) -> Transcript:
         speech = self._loaded()
-        with self._recording, self._precedence.batch():
-            return speech.transcribe(sound, language=language, progress=partial(self._between, abandoned))
+        with self._recording:
+            self._between(abandoned)
+            return speech.transcribe(sound, language=language, progress=lambda *_: self._between(abandoned))
 
-    def _between(self, abandoned: threading.Event, what: str, done: float, total: float | None) -> None:
+    def _between(self, abandoned: threading.Event) -> None:
         self._go_on(abandoned)
         self._precedence.give_way()
         self._go_on(abandoned)
@@ -153,7 +135,8 @@ class SpeechEngines:
 
     def _warm_up(self) -> None:
         speech = self._loaded()
-        with self._recording, self._precedence.batch():
+        with self._recording:
+            self._precedence.give_way()
             if not self._closed.is_set():
                 speech.load()
 

@@ -94,7 +94,8 @@ class SpeechService:
         silence = np.zeros(SAMPLE_RATE, np.float32)
         self._detector.regions(silence)
         self._encoder.embed(silence[np.newaxis])
-        self._careful.transcriber.transcribe(silence, [TimeSpan(0.0, 1.0)], language=None, vocabulary="")
+        for transcriber in dict.fromkeys((self._hurried.transcriber, self._careful.transcriber)):
+            transcriber.transcribe(silence, [TimeSpan(0.0, 1.0)], language=None, vocabulary="")
 
     def _hear(
         self, recording: Sound, manner: "_Manner", language: str | None, speakers: int | None, progress: Progress
