@@ -100,6 +100,9 @@ class Hub:
     breaks: int = 1
     """How many answers break off."""
     bytes_per_second: float | None = None
+    stop_after: int | None = None
+    """Send no more than so many bytes of an answer until it may ``go_on``."""
+    go_on: threading.Event = field(default_factory=threading.Event)
     ranges: bool = True
     status: int | None = None
     redirect: str | None = None
@@ -142,6 +145,8 @@ class _Answer(BaseHTTPRequestHandler):
         step = 64 * 1024
         try:
             for at in range(0, len(content), step):
+                if hub.stop_after is not None and at >= hub.stop_after:
+                    hub.go_on.wait(60)
                 self.wfile.write(content[at : at + step])
                 self.wfile.flush()
                 if hub.bytes_per_second:
@@ -169,7 +174,7 @@ def serving(files: Mapping[str, bytes] = FILES) -> Iterator[Hub]:
         server.server_close()
 
 
-def wait_for(path: Path, size: int, seconds: float = 20) -> None:
+def wait_for(path: Path, size: int, seconds: float = 60) -> None:
     """Wait until a file has grown to ``size`` bytes; fail when it does not."""
     end = time.monotonic() + seconds
     while not (path.is_file() and path.stat().st_size >= size):
