@@ -37,6 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from osler.storage.database import SqlDatabase
 from osler.storage.migrations import migrate
@@ -45,6 +46,12 @@ from tests.servers.swift import swift  # noqa: F401  (a fixture)
 
 # Each of the many processes that tests start would compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# The same examples each time, however slow the machine: a run must not fail by chance. ``--hypothesis-profile=search``
+# looks for others.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("osler", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("osler")
 
 TEMPLATE = "osler_template"
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]
