@@ -222,7 +222,7 @@ def test_every_answer_is_what_the_served_description_says(
     visit = vendor.start_visit(None, "appointment-4")
     path = f"/sessions/{visit}"
     asked = {
-        "uploadSessionAudio": client.post(f"{path}/upload-audio?expiry=60", files={"file": b"".join(slices)}),
+        "uploadSessionAudio": client.post(f"{path}/upload-audio?expiry=3600", files={"file": b"".join(slices)}),
         "getSessionTranscript": client.get(f"{path}/transcript"),
         "getLiveSessionTranscript": client.get(f"{path}/transcript/live"),
         "getLiveSessionTranscriptUnderOpenApi": client.get(f"/open-api{path}/transcript/live"),

@@ -83,7 +83,7 @@ async def test_an_erasure_that_was_killed_on_the_way_is_finished_at_the_next_sta
             cwd=ROOT,
             stdout=log,
             stderr=log,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert child.returncode == -signal.SIGKILL, "it was not killed: that instant is not reached any more"

@@ -21,7 +21,10 @@ def assert_no_trace(
     any_phrase = re.compile(b"|".join(re.escape(phrase) for phrase in sorted(phrases)))
     pieces = [piece for sound in sounds for piece in _pieces(sound)]
     for path in _files(places):
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # a database at work removes files of its own; what is gone holds nothing
+            continue
         # What was found is not printed: it would be the visit's words.
         assert any_phrase.search(content.lower()) is None, f"words of the visit stand in {path.name}"
         assert not any(piece in content for piece in pieces), f"sound of the visit stands in {path.name}"

@@ -34,7 +34,7 @@ from tests.scribe_practice import Clinician, ok
 
 ORIGIN = "192.0.2.7"
 LETTER: Final = "eb5e3698a363be3746cc817f"
-PAST = datetime(2026, 1, 1, tzinfo=UTC)
+PAST = datetime(2001, 1, 1, tzinfo=UTC)
 
 ALL_SCOPES = frozenset(Scope)
 TEST, UNKNOWN, DISABLED, REVOKED, EXPIRED, OF_USER = "test", "unknown", "disabled", "revoked", "expired", "of a user"
