@@ -58,7 +58,7 @@ class Operator:
             env=clean_environment(self.data, **{**self.environment, **environment}),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
@@ -202,7 +202,7 @@ def test_work_that_was_not_finished_goes_on_after_a_restore(
 
     async def work() -> set[JobState]:
         async with target.core(execute=True, speech=speech) as core:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 300
             while True:
                 jobs = await core.jobs.list(JobFilter(organization_id=made.organization))
                 states = {job.state for job in jobs}

@@ -122,9 +122,14 @@ async def test_a_presigned_url_with_anything_changed_is_refused_by_the_server(sw
 
 @pytest.mark.services
 async def test_a_presigned_url_is_refused_once_it_has_expired(swift: SwiftServer, bucket: str) -> None:
-    _, url = await presigned(vault_on(settings_of(swift, bucket), "bucket"), timedelta(seconds=2))
-    assert get(url).status_code == 200
-    await asyncio.sleep(3)
+    vault = vault_on(settings_of(swift, bucket), "bucket")
+    blob = await vault.store("org", pieces(CONTENT))
+    begun = time.monotonic()
+    url = await vault.signed_url(blob, media_type=MEDIA_TYPE, expires_at=datetime.now(UTC) + timedelta(seconds=4))
+    status = get(url).status_code
+    # Its time is told in whole seconds: it may have less than three of the four left.
+    assert status == 200 or time.monotonic() - begun > 2
+    await asyncio.sleep(5)
     refused = get(url)
     assert refused.status_code == 403
     assert "expired" in refused.text
@@ -194,7 +199,7 @@ async def test_the_parts_of_an_upload_that_breaks_off_are_taken_back(swift: Swif
     with pytest.raises(RuntimeError, match="client gone"):
         await vault_on(settings_of(swift, bucket)).store("org", broken())
     assert max(seen) > before + 5 * MEBIBYTE, "parts had arrived"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while data_on_disk(swift) > before + MEBIBYTE:
         assert time.monotonic() < deadline, "parts lie around"
         await asyncio.sleep(0.1)
@@ -225,10 +230,12 @@ async def every_way(vault: SealedBlobVault) -> dict[str, float]:
     return seconds
 
 
-def free_port() -> int:
+@contextlib.contextmanager
+def refusing() -> Iterator[int]:
+    """A port on which nobody listens, nor anybody will meanwhile."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+        yield one.getsockname()[1]
 
 
 def settings_at(port: int, **others: float) -> S3Settings:
@@ -242,7 +249,8 @@ def settings_at(port: int, **others: float) -> S3Settings:
 
 
 async def test_a_server_that_is_away_is_said_within_ten_seconds() -> None:
-    seconds = await every_way(vault_on(settings_at(free_port())))
+    with refusing() as port:
+        seconds = await every_way(vault_on(settings_at(port)))
     assert max(seconds.values()) < 10, seconds
 
 
@@ -322,5 +330,5 @@ async def test_a_server_that_dies_in_the_middle_of_an_upload_or_a_read(tmp_path:
             await vault.store("org", until_it_dies())
         with pytest.raises(BlobsUnavailableError):
             await collect(reading)
-        assert time.monotonic() - start < 20, "about ten seconds each"
+        assert time.monotonic() - start < 30, "about ten seconds each"
     assert all(process.returncode is not None for process in swift.processes), "nothing is left running"
