@@ -20,6 +20,9 @@ from osler.config import Settings
 START_SECONDS = 60.0
 """A loaded machine is slow; how fast a server starts is measured where it is promised."""
 
+PATIENCE = 60.0
+"""Seconds for anything else that it is to do."""
+
 
 def clean_environment(data: Path, **more: str) -> dict[str, str]:
     """Return an environment with no setting of Osler but the model store of the outside."""
@@ -78,7 +81,7 @@ class OslerProcess:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Wait for it to end by itself and return its exit code."""
         assert self._process is not None
         return self._process.wait(seconds)
@@ -87,7 +90,7 @@ class OslerProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(30)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -96,8 +99,9 @@ class OslerProcess:
         return self.log.read_text()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what it logged; whatever is no JSON is not its log."""
-        return [json.loads(line) for line in self.text().splitlines() if line.startswith("{") and line.endswith("}")]
+        """Return what it logged; whatever is no JSON is not its log, and the last line may be half written."""
+        whole = self.text().split("\n")[:-1]
+        return [json.loads(line) for line in whole if line.startswith("{") and line.endswith("}")]
 
     def line(self, event: str) -> dict[str, Any] | None:
         return next((line for line in self.lines() if line["event"] == event), None)
@@ -141,7 +145,24 @@ class Server(OslerProcess):
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, **more: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30, **more)
+        return httpx.get(self.url + path, timeout=PATIENCE, **more)
+
+    def readiness(self, **checks: dict[str, str]) -> httpx.Response:
+        """Ask whether it is ready until it says so of these parts: a busy machine may let a check run out of time."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            answer = self.get("/readyz")
+            if answer.json()["checks"].items() >= checks.items() or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.1)
+
+    def wait_until_read(self, client: socket.socket) -> None:
+        """Wait until it has read everything that a client has sent."""
+        own, other = (_as_in_proc(*client.getsockname()), _as_in_proc(*client.getpeername()))
+        deadline = time.monotonic() + PATIENCE
+        while not (_queues(own, other)[0] == 0 == _queues(other, own)[1] and (other, own) in connections(self.pid)):
+            assert time.monotonic() < deadline, "it did not read what was sent"
+            time.sleep(0.01)
 
 
 def connections(pid: int) -> set[tuple[str, str]]:
@@ -157,3 +178,14 @@ def connections(pid: int) -> set[tuple[str, str]]:
         for line in Path(f"/proc/{pid}/net/{protocol}").read_text().splitlines()[1:]
     ]
     return {(row[1], row[2]) for row in rows if row[9] in owned}
+
+
+def _as_in_proc(host: str, port: int) -> str:
+    return f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}"
+
+
+def _queues(own: str, other: str) -> tuple[int, int]:
+    """Return of one end of a connection the bytes that are not acknowledged yet, and those that are not read yet."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    [(sent, received)] = [row[4].split(":") for row in rows if row[1:3] == [own, other]]
+    return int(sent, 16), int(received, 16)

@@ -153,11 +153,9 @@ async def test_a_written_note_is_coded_unasked_and_billing_is_told(writing_town:
     session_id = await with_note(clinician)
     core, organization_id = clinician.core, clinician.organization.id
     wanted = JobFilter(organization_id, kinds=frozenset({JobKind.CODE_ENCOUNTER}))
-    for _ in range(200):
-        jobs = await core.jobs.list(wanted)
-        if jobs and jobs[0].state is JobState.DONE:
-            break
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while not ((jobs := await core.jobs.list(wanted)) and jobs[0].state is JobState.DONE):
+            await asyncio.sleep(0.05)
     released = await core.release.of_encounter(organization_id, session_id)
     (billing,) = [each for each in released if each.kind is ReleasedKind.BILLING]
     told = ok(await clinician.get(f"/sessions/{session_id}/clinical-codes", coding_system="ICD-10-CM"))

@@ -26,7 +26,7 @@ from tests.writing_lab import a_visit, opened_practice_town
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 PIECES = ("# One\n\nFirst.\n\n", "# Two\n\nSecond.\n")
 
 
@@ -130,7 +130,9 @@ async def test_a_first_request_under_a_key_streams_and_its_repeat_after_a_hang_u
         async with http.stream("POST", path, json={}, headers=key) as answer:
             assert json.loads(await anext(answer.aiter_lines())) == {"data": PIECES[0]}
         writer.may_go_on.set()
-        again = await http.post(path, json={}, headers=key)
+        # On a busy machine a repeat may be told to come again.
+        while (again := await http.post(path, json={}, headers=key)).status_code == 409:
+            assert again.headers["retry-after"] == "1", again.text
     assert again.headers["Idempotent-Replayed"] == "true"
     assert [json.loads(line)["data"] for line in again.text.splitlines()] == list(PIECES)
     assert len(await clinician.core.notes.versions(clinician.organization.id, session_id)) == 1

@@ -10,7 +10,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,11 @@ import httpx
 import pytest
 
 from osler import __version__
+from osler.api.scribe.app import BASE_PATH
 from tests.integration.cli import Finished
-from tests.server_lab import OslerProcess, Server, clean_environment, connections
+from tests.server_lab import PATIENCE, OslerProcess, Server, clean_environment, connections
 
+OK = {"status": "ok"}
 MODEL_LIBRARIES = ("ctranslate2", "onnxruntime", "libtorch", "/av.libs/")
 
 
@@ -163,13 +164,19 @@ def test_a_server_speaks_to_nobody_but_those_who_ask_it(server: Server) -> None:
 
 
 def test_metrics_are_prometheus_text_without_ids(server: Server) -> None:
+    def counted(route: str, status: int) -> float:
+        series = f'osler_http_requests_total{{method="GET",route="{route}",status="{status}"}} '
+        return sum(float(line[len(series) :]) for line in shown.text.splitlines() if line.startswith(series))
+
+    shown = server.get("/metrics")
+    media, unmatched = counted("/media/{blob_id}", 403), counted("unmatched", 404)
     server.get("/media/s0123456789abcdef0123456789abcdef?signature=x")
     server.get("/patients/Zebedee?name=Quux")
     shown = server.get("/metrics")
     assert shown.headers["content-type"].startswith("text/plain; version=")
     text = shown.text
-    assert 'osler_http_requests_total{method="GET",route="/media/{blob_id}",status="403"} 1.0' in text
-    assert 'osler_http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    assert counted("/media/{blob_id}", 403) == media + 1
+    assert counted("unmatched", 404) == unmatched + 1
     assert 'osler_jobs{kind="write_note",state="failed"} 0.0' in text
     assert "osler_audio_transcribed_seconds 0.0" in text
     assert f'osler_info{{version="{__version__}"}} 1.0' in text
@@ -178,16 +185,22 @@ def test_metrics_are_prometheus_text_without_ids(server: Server) -> None:
 
 def test_nothing_that_a_client_sends_reaches_the_log(server: Server) -> None:
     url = f"{server.url}/Zebedee/Quux?born=1961-04-01"
-    httpx.post(url, content=b"Zebedee Quux", headers={"X-Request-Id": "Zebedee-Quux", "Referer": url})
-    httpx.get(url, headers={"Cookie": "name=Quux", "User-Agent": "Quux"})
+    answers = [
+        httpx.post(
+            url, content=b"Zebedee Quux", headers={"X-Request-Id": "Zebedee-Quux", "Referer": url}, timeout=PATIENCE
+        ),
+        httpx.get(url, headers={"Cookie": "name=Quux", "User-Agent": "Quux"}, timeout=PATIENCE),
+    ]
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET /Quux Zebedee\r\n\r\n")
         connection.recv(1000)
-    server.wait_for_request(server.get("/healthz").headers["x-request-id"])  # logged behind the others
-    requests = [line for line in server.lines() if line["event"] == "request"]
-    assert [line["route"] for line in requests[-3:-1]] == ["unmatched", "unmatched"]
+    ids = [answer.headers["x-request-id"] for answer in (*answers, server.get("/healthz"))]
+    for request_id in ids:
+        server.wait_for_request(request_id)  # logged once the answer is out
+    *written, _last = server.text().split("\n")  # the last line may be half written
+    requests = {line["request_id"]: line for line in map(json.loads, written) if line["event"] == "request"}
+    assert [requests[request_id]["route"] for request_id in ids] == ["unmatched", "unmatched", "/healthz"]
     assert not re.search("Quux|Zebedee|1961", server.text())
-    assert len(server.lines()) == len(server.text().splitlines())
 
 
 def test_a_request_has_an_id_that_is_the_clients_if_it_cannot_tell_of_anybody(server: Server) -> None:
@@ -204,7 +217,7 @@ def test_readiness_names_the_part_that_fails_and_comes_back_with_it(data: Path, 
     models.mkdir()
     # --no-worker: this process needs no weights.
     with Server(data, "--no-worker", log=tmp_path / "server.log", environment={"OSLER_MODELS": str(models)}) as server:
-        ready = server.get("/readyz")
+        ready = server.readiness(database=OK, blobs=OK, queue=OK)
         assert ready.status_code == 200
         assert ready.json() == {
             "status": "ok",
@@ -216,21 +229,22 @@ def test_readiness_names_the_part_that_fails_and_comes_back_with_it(data: Path, 
             },
         }
         (data / "blobs").rename(data / "gone")
-        ready = server.get("/readyz")
+        ready = server.readiness(database=OK, blobs={"status": "failed", "error": "BlobsUnavailableError"})
         assert ready.status_code == 503 and ready.json()["status"] == "failed"
         assert ready.json()["checks"]["blobs"] == {"status": "failed", "error": "BlobsUnavailableError"}
         assert ready.json()["checks"]["database"] == {"status": "ok"}
         assert not (data / "blobs").exists()
         assert server.get("/healthz").status_code == 200
         (data / "gone").rename(data / "blobs")
-        assert server.get("/readyz").status_code == 200
+        assert server.readiness(database=OK, blobs=OK, queue=OK).status_code == 200
 
 
 def test_a_server_that_runs_jobs_is_not_ready_without_weights(data: Path, tmp_path: Path) -> None:
     with Server(data, log=tmp_path / "server.log", environment={"OSLER_MODELS": str(tmp_path)}) as server:
-        ready = server.get("/readyz")
+        missing = {"status": "failed", "error": "WeightsIncompleteError"}
+        ready = server.readiness(weights=missing)
         assert ready.status_code == 503
-        assert ready.json()["checks"]["weights"] == {"status": "failed", "error": "WeightsIncompleteError"}
+        assert ready.json()["checks"]["weights"] == missing
         assert server.line("model weights are missing, jobs will fail: osler models pull")
 
 
@@ -251,10 +265,10 @@ def test_a_worker_runs_beside_a_server_and_stops_in_order(made: Path, tmp_path: 
         Server(made, log=tmp_path / "server.log") as server,
         OslerProcess("worker", made, log=tmp_path / "worker.log", environment={}) as worker,
     ):
-        assert server.get("/readyz").json()["checks"]["queue"] == {"status": "ok"}
+        assert server.readiness(queue=OK).json()["checks"]["queue"] == OK
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 0 and worker.lines()[-1]["event"] == "stopped"
-        assert server.get("/readyz").json()["checks"]["queue"] == {"status": "ok"}
+        assert server.readiness(queue=OK).json()["checks"]["queue"] == OK
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("worker",), ("jobs", "list")])
@@ -325,7 +339,7 @@ def test_two_processes_of_one_executor_id_are_refused_and_the_first_goes_on(made
             done = osler(made, *command, **named)
             assert done.code == 60, done.err
             assert "executor id" in done.err.splitlines()[-1] and "Traceback" not in done.err
-        assert server.get("/readyz").json()["checks"]["queue"] == {"status": "ok"}
+        assert server.readiness(queue=OK).json()["checks"]["queue"] == OK
         # A process that executes nothing needs no id of its own.
         assert osler(made, "jobs", "list", **named).code == 0
 
@@ -340,17 +354,22 @@ def test_listening_beyond_this_machine_is_said_once(made: Path, tmp_path: Path) 
 
 
 def test_an_answer_under_way_is_ended_before_the_server_stops(made: Path, tmp_path: Path) -> None:
+    organization_id = json.loads(osler(made, "org", "create", "A practice", "--json").out)["organization_id"]
+    key = json.loads(osler(made, "key", "create", "--org", organization_id, "--kind", "tenant", "--json").out)["key"]
     with Server(made, log=tmp_path / "server.log") as server:
-        host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
-        with socket.create_connection((host, port)) as connection:
-            # The body is still to come when the server is told to stop.
-            connection.sendall(
-                b"GET /readyz HTTP/1.1\r\nHost: osler\r\nContent-Length: 4\r\nConnection: close\r\n\r\nab"
-            )
-            time.sleep(0.3)
+        who = {"email": "e@practice.example", "third_party_internal_id": "7"}
+        token = server.get(f"{BASE_PATH}/jwt", params=who, headers={"Heidi-Api-Key": key}).json()["token"]
+        head = (
+            f"POST {BASE_PATH}/sessions HTTP/1.1\r\nHost: osler\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            # Half of the body is still to come when the server is told to stop.
+            connection.sendall(head.encode() + b"{")
+            server.wait_until_read(connection)
             server.signal(signal.SIGTERM)
             server.wait_for("stopping")
-            connection.sendall(b"cd")
+            connection.sendall(b"}")
             received = b"".join(iter(lambda: connection.recv(4096), b""))
-        assert received.startswith(b"HTTP/1.1 200 ") and b'"status":"ok"' in received
+        assert received.startswith(b"HTTP/1.1 200 ") and b'"session_id":' in received
         assert server.wait() == 0
