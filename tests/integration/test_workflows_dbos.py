@@ -10,13 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, text, update
 
 from osler.kernel.clock import SystemClock
 from osler.kernel.errors import ConflictError, DatabaseUnavailableError, EngineError, ExecutorTakenError, NoSpeechError
 from osler.kernel.jobs import Job, JobKind, JobState
 from osler.storage.database import SqlDatabase
 from osler.storage.repositories.jobs import SqlExecutorRepository
+from osler.storage.tables.jobs import executors
 from osler.workflows.dbos_engine import DbosEngine, Timing
 from tests.conftest import migrate_now
 from tests.servers.postgresql import PostgresqlServer
@@ -286,8 +287,10 @@ async def test_a_process_whose_id_was_taken_executes_nothing_any_more(database: 
     try:
         await engine.start([diary.workflow(diary.step("draft"))], execute=True)
         await health(engine, True)
+        # It is heard of for an hour: however long a busy machine takes to notice, the id is not free again.
+        taken = {"incarnation": "of another", "heartbeat_at": SystemClock().now() + timedelta(hours=1)}
         async with database.write() as transaction:
-            await transaction.connection.execute(text("UPDATE executors SET incarnation = 'of another'"))
+            await transaction.connection.execute(update(executors).values(taken))
         await health(engine, False)
         await enqueue(engine, database, job)
         await asyncio.sleep(1)

@@ -17,8 +17,8 @@ import psycopg
 ACCOUNT = "nobody"
 """PostgreSQL refuses to run as root; then it runs as this."""
 
-START_TIMEOUT = 30.0
-"""Seconds."""
+PATIENCE = 120.0
+"""Seconds in which a server must have started, or stopped; it needs less than one on a quiet machine."""
 
 
 def installation() -> Path:
@@ -97,7 +97,7 @@ class PostgresqlServer:
                 preexec_fn=die_with_parent,
                 **self._account,
             )
-        end = time.monotonic() + START_TIMEOUT
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 psycopg.connect(self.url(), connect_timeout=2).close()
@@ -111,7 +111,7 @@ class PostgresqlServer:
         """End the server: SIGINT ends sessions and writes everything, SIGQUIT is as good as a crash."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=PATIENCE)
             self._process = None
 
     def close(self) -> None:
