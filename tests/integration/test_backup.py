@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select, text, update
 from osler.kernel.errors import BackupError, ErasedError, MasterKeyError, NewerDatabaseError, OslerError, OutputError
 from osler.storage.backup.create import create_backup
 from osler.storage.backup.restore import Restored, restore_backup
-from osler.storage.backup.verify import verify
+from osler.storage.backup.verify import Report, verify
 from osler.storage.blobs.s3 import S3Objects, S3Settings
 from osler.storage.database import SqlDatabase
 from osler.storage.migrations import migrate
@@ -124,7 +124,7 @@ async def test_a_backup_is_of_one_moment_while_others_write(
     stop = asyncio.Event()
     writer = asyncio.create_task(write_until(source, organization_id, user_id, stop))
     await asyncio.sleep(0.05)
-    reports = []
+    reports: list[Report] = []
     # On a slow disk the writer is slow, and the backups are not.
     while len(reports) < 4 or reports[-1].counts.rows["encounters"] - reports[0].counts.rows["encounters"] <= 5:
         reports.append(await create_backup(await source.deployment(), file.with_name(f"{len(reports)}.backup")))
