@@ -1,6 +1,8 @@
 """What every engine promises of steps, attempts and states, shown on the one that runs in line."""
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -232,7 +234,9 @@ async def test_a_state_is_written_as_soon_as_the_database_is_back(database: SqlD
 async def test_jobs_are_listed_newest_first_and_counted(database: SqlDatabase) -> None:
     engine = engine_on(database)
     await engine.start([], execute=False)
-    mine, other = [a_job(), a_job(JobKind.PARSE_CONTEXT), a_job()], a_job(organization_id="elsewhere")
+    now, kinds = SystemClock().now(), (JobKind.WRITE_NOTE, JobKind.PARSE_CONTEXT, JobKind.WRITE_NOTE)
+    mine = [replace(a_job(kind), created_at=now + timedelta(seconds=at)) for at, kind in enumerate(kinds)]
+    other = a_job(organization_id="elsewhere")
     for job in (*mine, other):
         await enqueue(engine, database, job)
     async with database.read() as transaction:
