@@ -62,7 +62,7 @@ async def test_no_change_of_another_process_is_lost(database: SqlDatabase, datab
             process.stdin.write("go\n")
             process.stdin.flush()
         for process in processes:
-            assert process.wait(timeout=120) == 0
+            assert process.wait(timeout=300) == 0
     finally:
         for process in processes:
             process.kill()
