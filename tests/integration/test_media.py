@@ -25,7 +25,7 @@ from osler.config import Settings
 from osler.encounters.model import ErasureReason, ErasureScope
 from osler.kernel.clock import SystemClock
 from osler.kernel.errors import CorruptedError
-from tests.server_lab import Server
+from tests.server_lab import PATIENCE, Server
 from tests.servers.swift import SwiftServer
 
 pytestmark = pytest.mark.anyio
@@ -280,7 +280,7 @@ async def test_a_download_under_way_is_ended_before_the_server_stops(settings: S
         with Server(settings.data, "--no-worker", log=tmp_path / "server.log") as server:
             url = httpx.URL(await visit.url()).copy_with(port=server.port)
             received = bytearray()
-            async with httpx.AsyncClient() as client, client.stream("GET", url) as answer:
+            async with httpx.AsyncClient(timeout=PATIENCE) as client, client.stream("GET", url) as answer:
                 assert answer.status_code == 200
                 async for piece in answer.aiter_raw(65_536):
                     if not received:
@@ -314,7 +314,7 @@ async def test_a_recording_in_a_bucket_is_served_by_a_server_of_these_settings(
             ready = await asyncio.to_thread(partial(server.readiness, blobs={"status": "ok"}))
             assert ready.json()["checks"]["blobs"] == {"status": "ok"}, ready.text
             url = httpx.URL(await visit.url()).copy_with(port=server.port)
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
                 part = await client.get(url, headers={"Range": "bytes=70000-80000"})
             assert part.status_code == 206 and part.content == visit.content[70000:80001]
             assert server.line("ready")["blobs"] == "s3"  # type: ignore[index]
