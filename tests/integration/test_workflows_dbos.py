@@ -281,7 +281,9 @@ async def test_an_executor_id_that_is_alive_is_refused(
     await other.stop()
 
 
-async def test_a_process_whose_id_was_taken_executes_nothing_any_more(database: SqlDatabase, database_url: str) -> None:
+async def test_a_process_whose_id_was_taken_executes_nothing_any_more(
+    database: SqlDatabase, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     diary, job = Diary(), a_job()
     engine = an_engine(database, database_url, executor_id="ward-7")
     try:
@@ -291,7 +293,11 @@ async def test_a_process_whose_id_was_taken_executes_nothing_any_more(database: 
         taken = {"incarnation": "of another", "heartbeat_at": SystemClock().now() + timedelta(hours=1)}
         async with database.write() as transaction:
             await transaction.connection.execute(update(executors).values(taken))
-        await health(engine, False)
+        end = time.monotonic() + PATIENCE
+        while "this one executes nothing any more" not in caplog.text:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+        assert not await engine.healthy()
         await enqueue(engine, database, job)
         await asyncio.sleep(1)
         assert diary.entries == []
