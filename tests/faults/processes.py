@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,13 +14,6 @@ import httpx
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
 """On a machine that is busy with other tests; alone it takes two."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class OslerProcess:

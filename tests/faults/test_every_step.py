@@ -12,10 +12,11 @@ from osler.bootstrap import open_core
 from osler.config import Settings
 from tests.faults.client import Calm, Client, Ledger, clips
 from tests.faults.inspection import inspect
-from tests.faults.processes import OslerProcess, Restarting, free_port
+from tests.faults.processes import OslerProcess, Restarting
 from tests.faults.setting import NAMES, VISIT, database_files, set_up
 from tests.faults.test_kills import KILLS
 from tests.faults.traces import assert_no_trace
+from tests.servers.ports import free_ports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine, pytest.mark.services]
 
@@ -36,7 +37,7 @@ async def test_a_visit_is_whole_after_a_kill_at_this_instant(
     request: pytest.FixtureRequest,
 ) -> None:
     setting = await set_up(database_url, tmp_path, monkeypatch, ReleasePolicy.AUTOMATIC)
-    port = free_port()
+    [port] = free_ports(1)
     ledger = Ledger(tmp_path / "ledger")
     segments = clips(VISIT, seconds=7, number=2)
     server = OslerProcess(setting.environment, setting.log, port=port)

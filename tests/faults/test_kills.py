@@ -17,9 +17,10 @@ from osler.bootstrap import open_core
 from osler.config import Settings
 from tests.faults.client import PATIENCE, Calm, Client, Ledger, clips
 from tests.faults.inspection import inspect
-from tests.faults.processes import OslerProcess, free_port
+from tests.faults.processes import OslerProcess
 from tests.faults.setting import NAMES, VISIT, database_files, set_up
 from tests.faults.traces import assert_no_trace
+from tests.servers.ports import free_ports
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine, pytest.mark.services]
 
@@ -47,7 +48,7 @@ async def test_what_was_acknowledged_survives_kills_at_random_instants(
     policy = POLICIES[other if swapped else kind]
     signed = policy is ReleasePolicy.SIGN_OFF
     setting = await set_up(database_url, tmp_path, monkeypatch, policy)
-    port = free_port()
+    [port] = free_ports(1)
     server = OslerProcess(setting.environment, setting.log, port=port)
     worker = OslerProcess(setting.environment, setting.log)
     ledger = Ledger(tmp_path / "ledger")

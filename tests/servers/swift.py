@@ -10,7 +10,6 @@ do.
 import contextlib
 import getpass
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -26,6 +25,8 @@ import httpx
 import obstore
 import pytest
 from obstore.store import S3Store
+
+from tests.servers.ports import free_ports
 
 START_SECONDS: Final = 120.0
 """Longest wait for the servers; they need about three seconds on a quiet machine."""
@@ -77,7 +78,7 @@ class SwiftServer:
 @contextlib.contextmanager
 def running_swift(folder: Path) -> Iterator[SwiftServer]:
     """Run Swift in ``folder`` until the block ends; then end its processes, by their ids."""
-    ports = dict(zip(("proxy", *BACKENDS), _free_ports(4), strict=True))
+    ports = dict(zip(("proxy", *BACKENDS), free_ports(4), strict=True))
     _configure(folder, ports)
     processes: list[subprocess.Popen[bytes]] = []
     server = SwiftServer(f"http://127.0.0.1:{ports['proxy']}", USER, PASSWORD, REGION, folder, ())
@@ -116,22 +117,6 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
 
 def _program(name: str) -> list[str]:
     return [sys.executable, str(Path(sysconfig.get_path("scripts")) / name)]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free, and that nobody gets by chance until they are bound seconds later.
-
-    They lie below those that the system gives out by itself, for each of the processes that test in a block of its own.
-    """
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
-    block, found = range(16_000 + 1000 * process, 17_000 + 1000 * process), list[int]()
-    for port in random.sample(block, len(block)):
-        with contextlib.suppress(OSError), socket.socket() as one:
-            one.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError("no port is free for Swift")
 
 
 def _configure(folder: Path, ports: dict[str, int]) -> None:
