@@ -13,6 +13,9 @@ from tests.server_lab import Server, clean_environment
 
 BASE_PATH = "/api/v2/ml-scribe/open-api"
 
+PATIENCE = 180.0
+"""Seconds for a command and for an answer: the first of a writer waits until it is loaded, on whatever machine."""
+
 
 @dataclass(frozen=True)
 class Tenant:
@@ -37,7 +40,7 @@ class Deployment:
             env=clean_environment(self.data),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -60,7 +63,7 @@ class Deployment:
     def client(self, token: str | None = None) -> httpx.Client:
         """Return a client at the base path, with a token or without."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE)
 
     def token(self, tenant: Tenant, email: str = "clinician@example.org", third_party_id: str = "ehr-7") -> str:
         """Exchange a tenant's key for a user's token."""
@@ -68,7 +71,7 @@ class Deployment:
             self.url + "/jwt",
             params={"email": email, "third_party_internal_id": third_party_id},
             headers={"Heidi-Api-Key": tenant.key},
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["token"]

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from osler.audio.decode import open_recording
 from tests.contract import prose_client as prose
-from tests.contract.live import Deployment, Tenant
+from tests.contract.live import PATIENCE, Deployment, Tenant
 from tests.contract.prose_client import ID, TIME, Kinds, ProseClient, check
 from tests.contract.vendors import ProseVendor, YamlVendor
 from tests.contract.yaml_client import YamlClient, operations, resolved, whole
@@ -150,7 +150,6 @@ def _read(answer: httpx.Response) -> Any:
 @pytest.fixture
 def client(hearing: HearingDeployment) -> Iterator[httpx.Client]:
     with hearing.client() as client:
-        client.timeout = httpx.Timeout(150)
         yield client
 
 
@@ -234,7 +233,7 @@ def test_every_answer_is_what_the_served_description_says(
     one: dict[str, Any] = {"files": {"file": slices[0]}, "data": {"index": "0"}}
     asked["transcribeSegment"] = client.post(f"{segments}:transcribe", **one)
     asked["finishRecording"] = client.post(f"{segments}:finish")
-    document = httpx.get(f"{hearing.server.url}/openapi/v2/openapi.json", timeout=30).json()
+    document = httpx.get(f"{hearing.server.url}/openapi/v2/openapi.json", timeout=PATIENCE).json()
     described = {each["operationId"]: each for item in document["paths"].values() for each in item.values()}
     for name, answer in asked.items():
         schema = described[name]["responses"]["200"]["content"]["application/json"]["schema"]
@@ -243,7 +242,7 @@ def test_every_answer_is_what_the_served_description_says(
         assert [error.message for error in errors] == [], name
     url = asked["uploadSessionAudio"].json()["uploaded_audio"]["access_url"]
     # It names the server's public address; here it is reached at another port.
-    served = httpx.get(hearing.server.url + "/media" + url.partition("/media")[2], timeout=30)
+    served = httpx.get(hearing.server.url + "/media" + url.partition("/media")[2], timeout=PATIENCE)
     assert served.content == b"".join(slices) and served.headers["content-type"] == "audio/webm"
 
 
@@ -253,7 +252,7 @@ def _is_the_visit(text: str) -> bool:
     return speakers == {"Clinician", "Patient"} and len(text.split()) > 20
 
 
-def _until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def _until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come about in time"

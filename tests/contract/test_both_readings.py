@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.contract import prose_client as prose
-from tests.contract.live import Deployment, Tenant
+from tests.contract.live import PATIENCE, Deployment, Tenant
 from tests.contract.yaml_client import operations, resolved, whole
 
 UNKNOWN: Mapping[str, frozenset[str]] = {
@@ -147,7 +147,7 @@ def test_the_prose_reads_every_answer_and_misses_no_key(tour: list[Asked]) -> No
 
 
 def test_every_answer_is_exactly_what_we_describe(deployment: Deployment, tour: list[Asked]) -> None:
-    document = httpx.get(f"{deployment.server.url}/openapi/v2/openapi.json", timeout=30).json()
+    document = httpx.get(f"{deployment.server.url}/openapi/v2/openapi.json", timeout=PATIENCE).json()
     described: dict[str, Any] = {
         operation["operationId"]: operation for item in document["paths"].values() for operation in item.values()
     }

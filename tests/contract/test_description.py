@@ -7,7 +7,7 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.contract.live import BASE_PATH, Deployment
+from tests.contract.live import BASE_PATH, PATIENCE, Deployment
 from tests.contract.yaml_client import DESCRIPTION, resolved
 
 LATER: frozenset[str] = frozenset()
@@ -18,7 +18,7 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 @pytest.fixture(scope="module")
 def served(deployment: Deployment) -> dict[str, Any]:
-    answer = httpx.get(f"{deployment.server.url}/openapi/v2/openapi.json", timeout=30)
+    answer = httpx.get(f"{deployment.server.url}/openapi/v2/openapi.json", timeout=PATIENCE)
     assert answer.status_code == 200 and answer.headers["content-type"] == "application/json"
     document: dict[str, Any] = answer.json()
     return document

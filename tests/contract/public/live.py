@@ -41,7 +41,7 @@ class Live:
 
     def send(self, request: bytes) -> Answer:
         """Send these bytes and read one answer to its end."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=180) as connection:
             connection.sendall(request)
             received = b""
             while piece := connection.recv(1 << 16):
