@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from osler.kernel.errors import StorageFullError
+from osler.kernel.errors import EngineError, InvalidFieldError, NotFoundError, OslerError, StorageFullError
 from osler.kernel.transactions import Transaction
 from osler.storage import commit_group
 from osler.storage.database import SqlDatabase, connection_of
@@ -185,14 +185,15 @@ async def test_a_transaction_that_sqlite_itself_rolled_back_is_not_taken_for_com
 class Together:
     """Writes numbers together, and notes which it was given at once."""
 
-    def __init__(self, refused: int | None = None) -> None:
+    def __init__(self, refused: int | None = None, error: Exception | None = None) -> None:
         self.given: list[list[int]] = []
         self._refused = refused
+        self._error = error or LookupError()
 
     async def write(self, transaction: Transaction, numbers: Sequence[int]) -> None:
         self.given.append(list(numbers))
         if self._refused in numbers:
-            raise LookupError
+            raise self._error
         for number in numbers:
             await connection_of(transaction).execute(text("INSERT INTO kept VALUES (:number)"), {"number": number})
 
@@ -250,6 +251,22 @@ async def test_what_cannot_be_written_keeps_others_from_their_work_once_at_most(
     ended = await asyncio.gather(*(leave(stored, together, number) for number in rest), return_exceptions=True)
     assert [each for each in ended if isinstance(each, LookupError)] == [ended[rest.index(7)]]
     assert await kept(stored) == [number for number in range(20) if number != 7]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InvalidFieldError("at", "Not a time."), NotFoundError("Gone.", field="at"), EngineError("Busy.", retryable=True)],
+)
+async def test_whatever_keeps_a_commit_from_being_made_is_told_to_all_as_it_is(
+    stored: SqlDatabase, monkeypatch: pytest.MonkeyPatch, error: OslerError
+) -> None:
+    monkeypatch.setattr(commit_group, "LONGEST", PATIENCE)
+    together = Together(refused=1, error=error)
+    async with asyncio.timeout(PATIENCE):
+        ended = await asyncio.gather(*(leave(stored, together, n) for n in range(3)), return_exceptions=True)
+    told = [each for each in ended if isinstance(each, BaseException)]
+    assert len(told) == (3 if stored.is_sqlite else 1)
+    assert all((type(each), str(each), vars(each)) == (type(error), str(error), vars(error)) for each in told)
 
 
 async def test_what_cannot_be_written_is_told_also_where_others_use_the_connection(stored: SqlDatabase) -> None:

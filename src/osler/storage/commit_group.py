@@ -103,7 +103,14 @@ class CommitGroup:
         for done in ended:
             if not done.done():
                 # Each his own: an error collects the places that it passes.
-                done.set_exception(type(error)(str(error)) if isinstance(error, OslerError) else error)
+                done.set_exception(_same(error) if isinstance(error, OslerError) else error)
+
+
+def _same(error: OslerError) -> OslerError:
+    """Return an error that says the same. Whatever made the first may have taken more than its message."""
+    same = type(error).__new__(type(error), *error.args)
+    same.__dict__.update(error.__dict__)
+    return same
 
 
 async def write_all(transaction: Transaction, left: Mapping[Write, Sequence[Any]]) -> None:
