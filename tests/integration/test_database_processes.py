@@ -16,8 +16,8 @@ CHILD = Path(__file__).parents[1] / "faults" / "database_child.py"
 
 
 async def test_two_processes_lose_none_of_their_updates(database_url: str) -> None:
-    outcome = await measure(database_url, processes=2, writes=400)
-    assert (outcome.lost, outcome.failed, outcome.found) == (0, 0, 800)
+    outcome = await measure(database_url, processes=2, writes=150)
+    assert (outcome.lost, outcome.failed, outcome.found) == (0, 0, 300)
 
 
 async def test_readers_of_one_process_see_whole_states_while_another_writes(database_url: str) -> None:
