@@ -282,6 +282,29 @@ async def test_a_key_that_is_destroyed_meanwhile_stays_destroyed(laboratory: Lab
         assert await transaction.connection.scalar(query) == 0
 
 
+async def test_keys_that_are_destroyed_together_and_keys_that_are_wrapped_together_are_not_held_crosswise(
+    laboratory: Laboratory,
+) -> None:
+    first, *_, last = sorted(await fill(laboratory, 20))
+    destroyed, rewrapping = "UPDATE object_keys SET wrapped = NULL WHERE id = :id", asyncio.Event()
+
+    async def destroy() -> None:
+        async with laboratory.database.write() as transaction:
+            await transaction.connection.execute(text(destroyed), {"id": last})
+            rewrapping.set()
+            await asyncio.sleep(0.5)  # the rotation comes as far as it can
+            await transaction.connection.execute(text(destroyed), {"id": first})
+
+    async def rewrap() -> int:
+        await rewrapping.wait()
+        return await rewrap_all(laboratory.database, ring)
+
+    ring = KeyRing(MasterKey(os.urandom(32)), [MasterKey(laboratory.key)])
+    _, count = await asyncio.gather(destroy(), rewrap())
+    assert count in (18, 19)  # the first may have been wrapped anew before it was destroyed
+    assert await wrapped_by(laboratory.database) == {ring.current.id: 18}
+
+
 async def test_two_processes_that_start_at_once_agree_on_the_secret(database: SqlDatabase, database_url: str) -> None:
     ring = KeyRing(MasterKey(os.urandom(32)))
     other = SqlDatabase(database_url)

@@ -5,6 +5,7 @@ every process finds both: at its start, when the key file changes, and when it m
 Cut off at any instant, the next ``osler master-key rotate`` goes on.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -23,6 +24,8 @@ from osler.kernel.blobs import ObjectKey
 from osler.kernel.errors import ConflictError, DatabaseUnavailableError, InvalidFieldError, MasterKeyError
 from osler.kernel.progress import Progress, silent
 from osler.storage.database import SqlDatabase, connection_of
+from osler.storage.database_errors import BUSY
+from osler.storage.database_url import LOCK_TIMEOUT
 from osler.storage.sealing.deployment import DeploymentSecret
 from osler.storage.sealing.keys import KEY_SIZE, DataKey, KeyRing, MasterKey
 from osler.storage.sealing.sources import FileSecret, SecretSource
@@ -31,6 +34,9 @@ from osler.storage.tables.sealing import deployment_secrets, object_keys
 
 BATCH: Final = 500
 """Keys that are wrapped anew in one transaction: on SQLite others wait some 20 ms for it."""
+
+HELD_PAUSE: Final = 0.1
+"""Seconds between two looks whether others still hold keys that are to be wrapped anew."""
 
 RELOAD_PAUSE: Final = 1.0
 """Seconds in which the sources are not asked again for a key that they did not have."""
@@ -133,21 +139,27 @@ async def rewrap_all(database: SqlDatabase, ring: KeyRing, *, progress: Progress
     """Wrap every key of the database by the ring's current master key; return how many were not yet.
 
     In short transactions, until none is left, those that others add meanwhile under a former key included. A key that
-    is destroyed meanwhile stays destroyed. Raises MasterKeyError where the ring lacks a master key.
+    is destroyed meanwhile stays destroyed, and one that others hold is waited for, last and for LOCK_TIMEOUT. Raises
+    MasterKeyError where the ring lacks a master key, DatabaseUnavailableError.
     """
     total = sum(count for master, count in (await wrapped_by(database)).items() if master != ring.current.id)
     done = 0
-    after, begun = "", 0
+    after, begun, end = "", 0, time.monotonic() + LOCK_TIMEOUT
     while True:
         count, last = await _rewrap_some(database, ring, after, batch)
         done += count
         progress("wrapping keys", done, max(done, total))
         if last is not None:
             after = last
-        elif done == begun:
+        elif done != begun:  # once more from the start, for what others added meanwhile
+            after, begun, end = "", done, time.monotonic() + LOCK_TIMEOUT
+        elif not await _is_left(database, ring):
             break
-        else:  # once more from the start, for what others added meanwhile
-            after, begun = "", done
+        elif time.monotonic() < end:  # others hold what is left
+            after = ""
+            await asyncio.sleep(HELD_PAUSE)
+        else:
+            raise DatabaseUnavailableError(BUSY)
     async with database.write() as transaction:
         connection = connection_of(transaction)
         query = select(deployment_secrets).where(deployment_secrets.c.master != ring.current.id).with_for_update()
@@ -162,6 +174,13 @@ async def rewrap_all(database: SqlDatabase, ring: KeyRing, *, progress: Progress
     return done
 
 
+async def _is_left(database: SqlDatabase, ring: KeyRing) -> bool:
+    """Say whether a key of the database is still wrapped by a former master key."""
+    left = select(object_keys.c.id).where(object_keys.c.master != ring.current.id, object_keys.c.wrapped.is_not(None))
+    async with database.read() as transaction:
+        return (await connection_of(transaction).execute(left.limit(1))).first() is not None
+
+
 async def _rewrap_some(database: SqlDatabase, ring: KeyRing, after: str, batch: int) -> tuple[int, str | None]:
     """Return how many were wrapped, and the last id of them; None if there were none above ``after``."""
     query = (
@@ -169,7 +188,8 @@ async def _rewrap_some(database: SqlDatabase, ring: KeyRing, after: str, batch: 
         .where(object_keys.c.id > after, object_keys.c.master != ring.current.id, object_keys.c.wrapped.is_not(None))
         .order_by(object_keys.c.id)
         .limit(batch)
-        .with_for_update()
+        # An erasure holds many keys in an order of its own: who waited for it while it holds others would be crosswise.
+        .with_for_update(skip_locked=True)
     )
     async with database.write() as transaction:
         connection = connection_of(transaction)
