@@ -20,6 +20,8 @@ from osler.config import Settings
 START_SECONDS = 60.0
 """A loaded machine is slow; how fast a server starts is measured where it is promised."""
 
+PROGRAM = ("-m", "osler")
+
 PATIENCE = 60.0
 """Seconds for anything else that it is to do."""
 
@@ -40,10 +42,19 @@ def free_port() -> int:
 class OslerProcess:
     """One process of ``osler``; a context that ends it."""
 
-    def __init__(self, command: str, data: Path, *arguments: str, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: str,
+        data: Path,
+        *arguments: str,
+        log: Path,
+        environment: Mapping[str, str],
+        program: tuple[str, ...] = PROGRAM,
+    ) -> None:
+        """``program``: what the interpreter runs, with the command and its arguments behind."""
         self.data = data
         self.log = log
-        self._command = [sys.executable, "-m", "osler", command, *arguments]
+        self._command = [sys.executable, *program, command, *arguments]
         self._environment = clean_environment(data, **environment)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -127,9 +138,16 @@ class Server(OslerProcess):
     """``osler serve`` on a free port."""
 
     def __init__(
-        self, data: Path, *arguments: str, log: Path, environment: Mapping[str, str] | None = None, port: int = 0
+        self,
+        data: Path,
+        *arguments: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        port: int = 0,
+        program: tuple[str, ...] = PROGRAM,
     ) -> None:
-        super().__init__("serve", data, "--port", str(port), *arguments, log=log, environment=environment or {})
+        more = ("--port", str(port), *arguments)
+        super().__init__("serve", data, *more, log=log, environment=environment or {}, program=program)
 
     def __enter__(self) -> "Server":
         super().__enter__()
