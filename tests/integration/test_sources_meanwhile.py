@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from osler.encounters.model import Encounter, ErasureReason, ErasureScope
+from osler.encounters.model import Encounter, ErasureReason, ErasureScope, ParsedDocument
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import ErasedError
 from osler.kernel.jobs import JobKind
@@ -36,10 +36,19 @@ FORM = read_form({"questions": [{"questionId": "1", "question": "Any allergies?"
 Meanwhile = Callable[[Laboratory, Encounter], Awaitable[None]]
 
 
+class Parser:
+    """Takes every file for plain text."""
+
+    record = EngineRecord("test-parser", "1")
+
+    def parse(self, file: BinaryIO) -> ParsedDocument:
+        return ParsedDocument(file.read().decode(), "text/plain")
+
+
 @pytest.fixture
 async def lab(database: SqlDatabase, tmp_path: Path) -> Laboratory:
     """Jobs are queued and not run: the tests are the workers."""
-    return await laboratory(database, tmp_path)
+    return await laboratory(database, tmp_path, parser=Parser())
 
 
 async def visit(lab: Laboratory) -> Encounter:
