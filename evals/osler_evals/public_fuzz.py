@@ -108,7 +108,7 @@ def fuzz(where: Opened, cases: int, *, contract: Mapping[str, Any], seeded: int 
     key, an unknown filter, or another method. What is sent depends on ``seeded`` alone. Every answer is judged by the
     description that its request was made up from, and by ``contract``.
     """
-    served = httpx.get(f"{where.root}/openapi/v1/openapi.json", timeout=30).json()
+    served = httpx.get(f"{where.root}/openapi/v1/openapi.json", timeout=PATIENCE).json()
     outcome = Outcome()
     with requests.Session() as session:
         for number, document in enumerate((served, contract)):
@@ -160,7 +160,7 @@ def _fuzz_route(
             if key is not None:
                 prepared.headers["Authorization"] = key
             prepared.method = other or prepared.method
-            answer = session.send(prepared, timeout=60, allow_redirects=False)
+            answer = session.send(prepared, timeout=PATIENCE, allow_redirects=False)
         except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError, ValueError):
             outcome.not_sent += 1
             return

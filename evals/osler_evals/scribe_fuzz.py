@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import requests
@@ -19,6 +19,9 @@ from schemathesis.generation import GenerationMode
 from osler_evals.served import Served, served
 
 METHODS = ("get", "put", "post", "delete", "patch")
+
+PATIENCE: Final = 300.0
+"""Seconds for an answer: the first text waits until its writer is loaded, on whatever machine."""
 
 
 @dataclass
@@ -57,7 +60,7 @@ def fuzz(where: Served, cases: int, *, seeded: int = 0) -> Outcome:
 
     What is sent depends on ``seeded`` alone. Ids in paths are those of things that are there, in half of the cases.
     """
-    document = httpx.get(f"{where.root}/openapi/v2/openapi.json", timeout=30).json()
+    document = httpx.get(f"{where.root}/openapi/v2/openapi.json", timeout=PATIENCE).json()
     description = schemathesis.openapi.from_dict(document)
     operations = [(path, method) for path, item in document["paths"].items() for method in METHODS if method in item]
     outcome = Outcome()
@@ -102,7 +105,7 @@ def _fuzz_operation(
             case.path_parameters = {**(case.path_parameters or {}), **_there(case.path_parameters, ids)}
         key = {"Heidi-Api-Key": where.key} if operation.path == "/jwt" else {}
         try:
-            answer = case.call(base_url=where.url, session=session, headers={**where.headers, **key}, timeout=60)
+            answer = case.call(base_url=where.url, session=session, headers={**where.headers, **key}, timeout=PATIENCE)
         except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError, ValueError):
             outcome.not_sent += 1
             return
@@ -134,7 +137,7 @@ def _judge(name: str, described: Mapping[str, Any], answer: Any, outcome: Outcom
 
 def _ids(where: Served) -> dict[str, str]:
     """Make a session and a profile, as the former ones may have been deleted, and return their ids."""
-    with httpx.Client(base_url=where.url, headers=where.headers, timeout=60) as client:
+    with httpx.Client(base_url=where.url, headers=where.headers, timeout=PATIENCE) as client:
         session = client.post("/sessions", json={}).json()["session_id"]
         profile = client.post("/patient-profiles", json={"first_name": "Ada"}).json()["id"]
     return {"session_id": session, "patient_profile_id": profile}
