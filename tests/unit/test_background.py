@@ -35,3 +35,11 @@ def test_what_goes_wrong_there_is_raised_here() -> None:
 
     with pytest.raises(ValueError, match="no such model"):
         in_background(fail)
+
+
+def test_where_priorities_may_not_be_set_it_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    assert in_background(priority) == priority()

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 Made = TypeVar("Made")
@@ -18,7 +19,7 @@ def in_background(make: Callable[[], Made]) -> Made:
 
     An engine that starts its threads while it is made so computes in the background, and the thread that waits for it
     keeps its priority: it holds the interpreter's lock between calls, and nobody should wait for it then. Linux gives
-    each thread its own priority; elsewhere that of the process stays, and ``make`` is just called.
+    each thread its own priority; elsewhere, and where a sandbox forbids it, that of the process stays.
 
     Raises what ``make`` raises.
     """
@@ -29,4 +30,5 @@ def in_background(make: Callable[[], Made]) -> Made:
 def _lower() -> None:
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + LOWER))
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + LOWER))
