@@ -180,7 +180,7 @@ async def test_every_reading_and_every_change_is_on_record(clinician: Clinician)
     await clinician.patch(f"/patient-profiles/{profile['id']}", {"phone": None, "date_of_birth": "1950-03-01"})
     assert await clinician.traces("patient_profile.changed") == [{**trace, "fields": "birth_date,phone"}]
     entries = await clinician.core.audit.list(clinician.organization.id, limit=1000)
-    assert not any(word in str(entry) for entry in entries for word in ("Quill", "1950", "p-1"))
+    assert not any(word in str(entry) for entry in entries for word in ("Quill", "1950-0", "1950, ", "p-1"))
 
 
 async def test_a_damaged_profile_is_named_and_hides_none_of_the_others(clinician: Clinician) -> None:

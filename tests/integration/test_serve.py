@@ -226,7 +226,7 @@ def test_nothing_that_a_client_sends_reaches_the_log(server: Server) -> None:
     *written, _last = server.text().split("\n")  # the last line may be half written
     requests = {line["request_id"]: line for line in map(json.loads, written) if line["event"] == "request"}
     assert [requests[request_id]["route"] for request_id in ids] == ["unmatched", "unmatched", "/healthz"]
-    assert not re.search("Quux|Zebedee|1961", server.text())
+    assert not re.search("Quux|Zebedee|1961-", server.text())
 
 
 def test_a_request_has_an_id_that_is_the_clients_if_it_cannot_tell_of_anybody(server: Server) -> None:
@@ -304,7 +304,7 @@ def test_a_wrong_master_key_stops_everything_and_changes_nothing(made: Path, com
     done = osler(made, *command)
     assert done.code == 56, done.err
     assert done.err.splitlines()[-1].startswith("osler: This data is sealed by the master key ")
-    assert "Traceback" not in done.err and "cdcd" not in done.err
+    assert "Traceback" not in done.err and "cd" * 8 not in done.err
     assert digest(made / "osler.db") == before
 
 
