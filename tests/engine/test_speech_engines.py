@@ -18,7 +18,7 @@ from osler.bootstrap import speech_service, weights_store
 from osler.engines.background import LOWER
 from osler.engines.ge2e import Ge2eSpeakerEncoder
 from osler.engines.silero import SileroSpeechDetector
-from osler.engines.whisper import WhisperTranscriber
+from osler.engines.whisper import QUICK_SILENCE, WhisperTranscriber
 from osler.kernel.engine_record import EngineRecord
 from osler.kernel.errors import EngineError, NoSpeechError
 from osler.kernel.spans import TimeSpan
@@ -151,10 +151,11 @@ def test_where_the_decoder_stops_early_no_window_is_decoded_of_which_nothing_is_
     if not visit.is_file():
         pytest.skip("needs ../shared/audio/visit-hypertension.mp3, which is not part of the repository")
     frames, calls = counted(monkeypatch)
-    quick = WhisperTranscriber(weights_store().locate("whisper-base"), label="faster-whisper/base").quick()
+    folder = weights_store().locate("whisper-base")
+    hasty = WhisperTranscriber(folder, label="faster-whisper/base", beam_size=1)
     piece = samples_of(visit)[90 * SAMPLE_RATE : 100 * SAMPLE_RATE]
     regions = SileroSpeechDetector().regions(piece)
-    heard = quick.transcribe(piece, regions, language="en", vocabulary=decoder_bias())
+    heard = hasty.transcribe(piece, regions, language="en", vocabulary=decoder_bias())
     assert len(heard.words) > 20 and len(calls) > 1
     assert len(frames) <= len(calls)
 
@@ -185,6 +186,22 @@ def test_recordings_are_heard_in_threads_of_low_priority_and_live_segments_are_n
     careful = WhisperTranscriber(folder, label="faster-whisper/tiny.en", background=True)
     assert computing(careful) == {min(19, usual + LOWER)}
     assert computing(careful.quick()) == {usual}
+
+
+def test_the_quick_transcriber_encodes_little_more_than_the_sound_and_hears_nearly_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames, _ = counted(monkeypatch)
+    folder = weights_store().locate("whisper-base")
+    careful = WhisperTranscriber(folder, label="faster-whisper/base", beam_size=1)
+    heard: list[set[str]] = []
+    for transcriber in (careful, careful.quick()):
+        piece = samples_of(SAMPLE, 10)
+        words = transcriber.transcribe(piece, [TimeSpan(0.0, 10.0)], language="en", vocabulary="").words
+        assert words[-1].end <= 10.0
+        heard.append({word.text.lower().strip(".,?") for word in words})
+    assert frames[0] == 3000 and all(length <= 100 * (10 + QUICK_SILENCE) for length in frames[1:])
+    assert len(heard[0] & heard[1]) >= 0.8 * len(heard[0] | heard[1])
 
 
 def test_the_same_voice_is_nearer_to_itself_than_to_another() -> None:
