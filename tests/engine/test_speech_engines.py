@@ -200,6 +200,8 @@ def test_the_quick_transcriber_encodes_little_more_than_the_sound_and_hears_near
         words = transcriber.transcribe(piece, [TimeSpan(0.0, 10.0)], language="en", vocabulary="").words
         assert words[-1].end <= 10.0
         heard.append({word.text.lower().strip(".,?") for word in words})
+    assert careful.quick().record.options["seconds_of_silence"] == QUICK_SILENCE
+    assert "seconds_of_silence" not in careful.record.options
     assert frames[0] == 3000 and all(length <= 100 * (10 + QUICK_SILENCE) for length in frames[1:])
     assert len(heard[0] & heard[1]) >= 0.8 * len(heard[0] | heard[1])
 
